@@ -1,0 +1,1 @@
+"""Reading and writing pictures, and writing files so that nobody ever sees half of one."""
