@@ -1,0 +1,385 @@
+"""`Manifest`: what a `.posert` bundle says about itself, checked field by field (docs/bundle.md)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn
+
+from posert.errors import BundleError
+from posert.fields import check_count, check_list, check_number, check_object, check_text, refuse
+from posert.skeleton import SKELETONS, Skeleton, get_skeleton
+
+FORMAT = "posert-bundle"
+VERSION = 1
+MANIFEST_LIMIT = 1 << 20
+"""Most bytes that manifest.json may have."""
+
+NETWORK_FILE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.onnx"
+PLAN_FILE = r"plans/[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
+_MEMBER = f"{NETWORK_FILE}|{PLAN_FILE}"
+_IDENTIFIER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_DTYPES = ("float32", "float16", "uint8", "int32", "int64", "bool")
+_TASKS = ("estimation", "transfer")
+_PAPERS = {"cpm": "estimation", "pg2": "transfer"}
+_METHODS = ("argmax", "quarter", "softargmax", "upsampled")
+_LARGEST_SIDE = 1 << 16
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a network.
+
+    Attributes:
+        name: its name in the ONNX graph.
+        dtype: NumPy's name of its element type.
+        shape: its dimensions; ``"N"``, the batch, comes first, all others are numbers.
+        range: least and greatest value that is meant, or None where there is no such bound.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    range: tuple[float, float] | None
+
+    @classmethod
+    def parse(cls, value: Any, where: str) -> TensorSpec:
+        """Check one entry of `inputs` or `outputs`."""
+        entry = check_object(value, where, ("name", "dtype", "shape"), ("range",))
+        shape = check_list(entry["shape"], f"{where}.shape", 1, 8)
+        if shape[0] != "N":
+            refuse(f"{where}.shape[0]", 'the batch dimension "N"', shape[0])
+        sides = tuple(check_count(side, f"{where}.shape[{i}]", 1, _LARGEST_SIDE) for i, side in enumerate(shape) if i)
+        limits = None
+        if entry.get("range") is not None:
+            low, high = (check_number(v, f"{where}.range") for v in check_list(entry["range"], f"{where}.range", 2, 2))
+            if low >= high:
+                refuse(f"{where}.range", "two ascending numbers or null", entry["range"])
+            limits = (low, high)
+        dtype = check_text(entry["dtype"], f"{where}.dtype", choices=_DTYPES)
+        return cls(check_text(entry["name"], f"{where}.name", pattern=_IDENTIFIER), dtype, ("N", *sides), limits)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """One network: its name, the ONNX member it lies in, and its inputs and outputs in the order of the graph."""
+
+    name: str
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @classmethod
+    def parse(cls, value: Any, where: str) -> NetworkSpec:
+        """Check one entry of `networks`."""
+        entry = check_object(value, where, ("name", "file", "inputs", "outputs"))
+        sides = []
+        for side in ("inputs", "outputs"):
+            tensors = check_list(entry[side], f"{where}.{side}", 1, 64)
+            specs = tuple(TensorSpec.parse(t, f"{where}.{side}[{i}]") for i, t in enumerate(tensors))
+            _unique([s.name for s in specs], f"{where}.{side}")
+            sides.append(specs)
+        name = check_text(entry["name"], f"{where}.name", pattern=_IDENTIFIER)
+        return cls(name, check_text(entry["file"], f"{where}.file", pattern=NETWORK_FILE), sides[0], sides[1])
+
+
+@dataclass(frozen=True)
+class MemberFile:
+    """Hash and size of one member of the bundle."""
+
+    sha256: str
+    bytes: int
+
+    @classmethod
+    def parse(cls, value: Any, where: str) -> MemberFile:
+        """Check one entry of `files`."""
+        entry = check_object(value, where, ("sha256", "bytes"))
+        sha256 = check_text(entry["sha256"], f"{where}.sha256", pattern="[0-9a-f]{64}", wanted="64 hexadecimal digits")
+        return cls(sha256, check_count(entry["bytes"], f"{where}.bytes", 0, (1 << 32) - 1))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run the networks that passed its parity gate, and the report of that gate."""
+
+    backend: str
+    precision: str
+    parity: Mapping[str, Any] = field(hash=False)
+
+    @classmethod
+    def parse(cls, value: Any, where: str) -> Variant:
+        """Check one entry of `variants`."""
+        entry = check_object(value, where, ("backend", "precision", "parity"))
+        names = (check_text(entry[key], f"{where}.{key}", pattern=_IDENTIFIER) for key in ("backend", "precision"))
+        return cls(*names, check_object(entry["parity"], f"{where}.parity"))
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How an image becomes a network's input.
+
+    Attributes:
+        size: height and width in pixels.
+        mean: subtracted from a value of 0..255, one a channel, in the network's channel order.
+        scale: multiplied with the difference, one a channel.
+        channels: the network's channel order.
+        fill: value of 0..255 of what lies outside the image, or None: the border is repeated.
+        box_scale: how much a person's box is enlarged about its centre (estimation).
+        radius: of the discs that the pose is drawn with, in network pixels (transfer).
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    channels: Literal["rgb", "bgr"]
+    fill: float | None = None
+    box_scale: float = 1.0
+    radius: int = 4
+
+    @classmethod
+    def parse(cls, value: Any, task: str) -> Preprocess:
+        """Check `preprocess`."""
+        extra = ("fill", "box_scale") if task == "estimation" else ("fill", "radius")
+        entry = check_object(value, "preprocess", ("size", "mean", "scale", "channels"), extra)
+        size = check_list(entry["size"], "preprocess.size", 2, 2)
+        height, width = (check_count(side, "preprocess.size", 1, _LARGEST_SIDE) for side in size)
+        channels: Any = check_text(entry["channels"], "preprocess.channels", choices=("rgb", "bgr"))
+        mean, scale = (_three(entry[key], f"preprocess.{key}") for key in ("mean", "scale"))
+        if 0 in scale:
+            refuse("preprocess.scale", "numbers other than 0", entry["scale"])
+        fill = None if entry.get("fill") is None else check_number(entry["fill"], "preprocess.fill", 0, 255)
+        box_scale = check_number(entry.get("box_scale", 1.0), "preprocess.box_scale", 0.1, 10)
+        radius = check_count(entry.get("radius", 4), "preprocess.radius", 0, 1024)
+        return cls((height, width), mean, scale, channels, fill, box_scale, radius)
+
+
+@dataclass(frozen=True)
+class Postprocess:
+    """How a network's output becomes a result.
+
+    Attributes:
+        stride: network pixels a heatmap cell (estimation).
+        method: how joints are read from heatmaps, a method of `posert.ops.decode_heatmaps` (estimation).
+        mask_radius, mask_closing: of the pose mask, in network pixels (transfer, specs K2).
+    """
+
+    stride: int = 8
+    method: str = "quarter"
+    mask_radius: int = 4
+    mask_closing: int = 5
+
+    @classmethod
+    def parse(cls, value: Any, task: str) -> Postprocess:
+        """Check `postprocess`."""
+        if task == "estimation":
+            entry = check_object(value, "postprocess", ("stride", "method"))
+            stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
+            return cls(stride=stride, method=check_text(entry["method"], "postprocess.method", choices=_METHODS))
+        entry = check_object(value, "postprocess", ("mask_radius", "mask_closing"))
+        closing = check_count(entry["mask_closing"], "postprocess.mask_closing", 1, 255)
+        if closing % 2 == 0:
+            refuse("postprocess.mask_closing", "an odd number", closing)
+        return cls(mask_radius=check_count(entry["mask_radius"], "postprocess.mask_radius", 0, 1024), mask_closing=closing)
+
+
+def _three(value: Any, where: str) -> tuple[float, float, float]:
+    values = value if isinstance(value, list) else [value] * 3
+    a, b, c = (check_number(v, where) for v in check_list(values, where, 3, 3))
+    return a, b, c
+
+
+def _unique(names: list[str], where: str) -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)[:8]
+    if twice:
+        refuse(where, "distinct names", twice)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The checked content of manifest.json. The mappings in it are not to be changed.
+
+    Attributes:
+        name: the model's name, such as ``"cpm-s"``.
+        task: ``"estimation"`` or ``"transfer"``.
+        paper: whose network it is, and so what the inputs and outputs mean: ``"cpm"`` or ``"pg2"``.
+        description: one sentence.
+        skeleton: the joints it finds or is driven by.
+        networks: the networks, each with a file of its own.
+        preprocess, postprocess: what happens before and after the network.
+        batch_sizes: ascending; batches up to the last one can be run.
+        files: hash and size of every member except manifest.json.
+        variants: backends and precisions that passed their parity gate.
+        training, metrics: how it was made and how good it is; free form.
+        licences: of `code`, `weights` and `data`.
+    """
+
+    name: str
+    task: Literal["estimation", "transfer"]
+    paper: str
+    description: str
+    skeleton: Skeleton
+    networks: tuple[NetworkSpec, ...]
+    preprocess: Preprocess
+    postprocess: Postprocess
+    batch_sizes: tuple[int, ...]
+    files: Mapping[str, MemberFile] = field(hash=False)
+    variants: tuple[Variant, ...]
+    training: Mapping[str, Any] = field(hash=False, repr=False)
+    metrics: Mapping[str, Any] = field(hash=False, repr=False)
+    licences: Mapping[str, str] = field(hash=False)
+    text: str = field(repr=False)
+    """The whole as canonical JSON: sorted keys, no spaces."""
+
+    def network(self, name: str) -> NetworkSpec:
+        """The network of that name.
+
+        Raises:
+            BundleError: there is none.
+        """
+        for spec in self.networks:
+            if spec.name == name:
+                return spec
+        raise BundleError(f"bundle {self.name!r} has no network {name!r}; it has {[n.name for n in self.networks]}")
+
+    def document(self) -> dict[str, Any]:
+        """The manifest as a fresh JSON document."""
+        document: dict[str, Any] = json.loads(self.text)
+        return document
+
+    @classmethod
+    def parse(cls, data: bytes) -> Manifest:
+        """Check the bytes of a manifest.json.
+
+        Raises:
+            BundleError: it is not JSON, or a field is missing, unknown, or of the wrong type or value.
+        """
+        if len(data) > MANIFEST_LIMIT:
+            raise BundleError(f"manifest.json has {len(data)} bytes; at most {MANIFEST_LIMIT} are allowed")
+        try:
+            document = json.loads(data.decode(), object_pairs_hook=_distinct, parse_constant=_not_finite, parse_float=_finite)
+            return cls.of(document)
+        except RecursionError as error:
+            raise BundleError("manifest.json is nested too deeply") from error
+        except ValueError as error:  # UnicodeDecodeError, JSONDecodeError, numbers of thousands of digits
+            raise BundleError(f"manifest.json is not valid JSON in UTF-8: {error}") from error
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Manifest:
+        """Check a JSON document.
+
+        Raises:
+            BundleError: a field is missing, unknown, or of the wrong type or value; the message names the field.
+        """
+        required = ("format", "version", "name", "task", "paper", "description", "skeleton", "networks", "preprocess")
+        required += ("postprocess", "batch_sizes", "files", "variants", "training", "metrics", "licences")
+        if not isinstance(document, Mapping) or document.get("format") != FORMAT:
+            raise BundleError(f'this is not a posert bundle: the manifest\'s "format" must be "{FORMAT}"')
+        if document.get("version") != VERSION or document["version"] is True:
+            found = document.get("version")
+            raise BundleError(f"the bundle's format version is {found!r:.40}; this posert reads version {VERSION}: update posert")
+        entry = check_object(document, "manifest", required)
+        task: Any = check_text(entry["task"], "task", choices=_TASKS)
+        paper = check_text(entry["paper"], "paper", choices=[name for name, of in _PAPERS.items() if of == task])
+        listed = check_list(entry["networks"], "networks", 1, 16)
+        networks = tuple(NetworkSpec.parse(network, f"networks[{i}]") for i, network in enumerate(listed))
+        _unique([n.name for n in networks], "networks")
+        _unique([n.file for n in networks], "networks (their files)")
+        listed = check_list(entry["variants"], "variants", 1, 64)
+        variants = tuple(Variant.parse(variant, f"variants[{i}]") for i, variant in enumerate(listed))
+        _unique([f"{v.backend} {v.precision}" for v in variants], "variants")
+        manifest = cls(
+            name=check_text(entry["name"], "name", pattern=_IDENTIFIER),
+            task=task,
+            paper=paper,
+            description=check_text(entry["description"], "description"),
+            skeleton=get_skeleton(check_text(entry["skeleton"], "skeleton", choices=tuple(sorted(SKELETONS)))),
+            networks=networks,
+            preprocess=Preprocess.parse(entry["preprocess"], task),
+            postprocess=Postprocess.parse(entry["postprocess"], task),
+            batch_sizes=_batch_sizes(entry["batch_sizes"]),
+            files=_files(entry["files"], networks),
+            variants=variants,
+            training=check_object(entry["training"], "training"),
+            metrics=check_object(entry["metrics"], "metrics"),
+            licences=_licences(entry["licences"]),
+            text=_canonical(document),
+        )
+        _check_contract(manifest)
+        return manifest
+
+
+def _batch_sizes(value: Any) -> tuple[int, ...]:
+    sizes = tuple(check_count(size, "batch_sizes", 1, 65536) for size in check_list(value, "batch_sizes", 1, 64))
+    if list(sizes) != sorted(set(sizes)):
+        refuse("batch_sizes", "ascending numbers", list(sizes))
+    return sizes
+
+
+def _files(value: Any, networks: tuple[NetworkSpec, ...]) -> dict[str, MemberFile]:
+    files = {}
+    for name, entry in check_object(value, "files").items():
+        check_text(name, "files", pattern=_MEMBER, wanted='a name like "network.onnx" or "plans/name"')
+        files[name] = MemberFile.parse(entry, f"files[{name!r}]")
+    named = {n.file for n in networks}
+    onnx = {name for name in files if not name.startswith("plans/")}
+    if named != onnx:
+        raise BundleError(f"networks name the files {sorted(named)}, but the manifest lists {sorted(onnx)[:16]}")
+    return files
+
+
+def _licences(value: Any) -> dict[str, str]:
+    entry = check_object(value, "licences", ("code", "weights", "data"))
+    return {key: check_text(text, f"licences.{key}") for key, text in entry.items()}
+
+
+def _check_contract(manifest: Manifest) -> None:
+    """Compare the network that the pipelines run with what they feed it and read from it."""
+    height, width = manifest.preprocess.size
+    joints = len(manifest.skeleton)
+    if manifest.task == "estimation":
+        stride = manifest.postprocess.stride
+        inputs = {"image": (3, height, width)}
+        outputs = {"heatmaps": (joints + 1, height // stride, width // stride)}
+        network = manifest.network("estimator")
+    else:
+        inputs = {"input": (3 + joints, height, width)}
+        outputs = dict.fromkeys(("image", "coarse"), (3, height, width))
+        network = manifest.network("generator")
+        if "coarse" not in {t.name for t in network.outputs}:  # a model of one stage
+            del outputs["coarse"]
+    for side, wanted, tensors in (("inputs", inputs, network.inputs), ("outputs", outputs, network.outputs)):
+        found = {t.name: (t.dtype, t.shape) for t in tensors}
+        for name, shape in wanted.items():
+            if found.get(name) != ("float32", ("N", *shape)):
+                refuse(f"network {network.name!r}, {side}", f"{name!r}: float32 of shape {('N', *shape)}", found)
+    if len(network.inputs) != len(inputs):
+        refuse(f"network {network.name!r}, inputs", f"{list(inputs)} alone", [t.name for t in network.inputs])
+
+
+def _canonical(document: Mapping[str, Any]) -> str:
+    try:
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()  # a lone surrogate cannot be written
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BundleError(f"the manifest cannot be written as JSON: {error}") from error
+    return text
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        _unique([key for key, _ in pairs], "manifest")
+    return result
+
+
+def _not_finite(constant: str) -> NoReturn:
+    raise BundleError(f"manifest.json holds {constant}, which is not JSON; numbers must be finite")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise BundleError(f"manifest.json holds {digits:.40}, which is too large; numbers must be finite")
+    return value
