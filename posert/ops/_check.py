@@ -1,0 +1,145 @@
+"""Checks of arguments that several operations share: each returns the value as implementations take it, or raises InputError."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from posert.errors import InputError
+
+MAX_SIDE = 1 << 20
+MAX_PIXELS = 1 << 31
+
+
+def numbers(value: ArrayLike, name: str, shape_text: str) -> NDArray[np.float32]:
+    """Real numbers of any dtype as float32; a finite value that float32 cannot hold becomes infinite."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be numbers of shape {shape_text}: {error}") from error
+    if array.dtype.kind not in "fiu":
+        raise InputError(f"{name} must be real numbers of shape {shape_text}, got dtype {array.dtype}")
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, np.float32)
+
+
+def keypoints(value: ArrayLike, joints: int | None = None, name: str = "keypoints") -> NDArray[np.float32]:
+    """Keypoints as C-contiguous float32 (N, K, 3); NaN or a score <= 0 means missing, an infinite value is refused."""
+    wanted = f"(N, {'K' if joints is None else joints}, 3)"
+    array = numbers(value, name, wanted)
+    if array.ndim != 3 or array.shape[2] != 3 or (joints is not None and array.shape[1] != joints):
+        raise InputError(f"{name} must have shape {wanted}: x, y, score of each joint of each person; got {array.shape}")
+    if np.isinf(array).any():
+        raise InputError(f"{name} hold an infinite value (or one beyond float32); a missing joint is (NaN, NaN, 0)")
+    return array
+
+
+def present(points: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which keypoints of (..., 3) are there: finite and of positive score."""
+    result: NDArray[np.bool_] = (points[..., 2] > 0) & ~np.isnan(points[..., :2]).any(-1)
+    return result
+
+
+def integer(value: Any, name: str, low: int, high: int) -> int:
+    """An integer in [low, high]; bool and float are refused."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        result = operator.index(value)
+    except TypeError:
+        raise InputError(f"{name} must be an integer in {low}..{high}, got {value!r}") from None
+    if not low <= result <= high:
+        raise InputError(f"{name} must be an integer in {low}..{high}, got {result}")
+    return result
+
+
+def odd(value: Any, name: str) -> int:
+    """A positive odd integer."""
+    result = integer(value, name, 1, 2 * MAX_SIDE - 1)
+    if result % 2 == 0:
+        raise InputError(f"{name} must be odd so that the window has a centre, got {result}; use {result - 1} or {result + 1}")
+    return result
+
+
+def real(value: Any, name: str, *, positive: bool = False) -> float:
+    """A finite number, positive where asked."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{name} must be a number, got {value!r}") from None
+    limits = np.finfo(np.float32)
+    if not abs(result) <= limits.max or (positive and result < limits.tiny):
+        raise InputError(f"{name} must be a finite {'positive ' if positive else ''}number that float32 can hold, got {result}")
+    return result
+
+
+def size(value: Any, name: str = "size") -> tuple[int, int]:
+    """(height, width), both at least 1."""
+    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+        raise InputError(f"{name} must be (height, width), got {value!r}")
+    height, width = (
+        integer(side, f"{part} of {name}", 1, MAX_SIDE) for side, part in zip(value, ("height", "width"), strict=True)
+    )
+    if height * width > MAX_PIXELS:
+        raise InputError(f"{name} must hold at most {MAX_PIXELS} pixels, got {height} x {width}")
+    return height, width
+
+
+def packed(array: NDArray[Any], dims: int) -> bool:
+    """Whether the last `dims` dimensions of an array lie in memory as C order without gaps."""
+    if array.size == 0:
+        return True
+    step = array.itemsize
+    for length, stride in zip(reversed(array.shape[-dims:]), reversed(array.strides[-dims:]), strict=True):
+        if length > 1 and stride != step:
+            return False
+        step *= length
+    return True
+
+
+def output(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: NDArray[Any]) -> NDArray[Any]:
+    """The array to write: a new one where `out` is None, else `out` if the result fits into it.
+
+    Args:
+        out: None, or an array whose dimensions after the first are packed, such as ``buffer[:, :3]`` of a contiguous buffer.
+        shape: what is needed.
+        dtype: what is needed.
+        *inputs: arrays that are read while `out` is written, so `out` must not share memory with them.
+
+    Raises:
+        InputError: `out` is not such an array.
+    """
+    if out is None:
+        return np.empty(shape, dtype)
+    wanted = f"a writable {np.dtype(dtype)} array of shape {shape}"
+    if not isinstance(out, np.ndarray):
+        raise InputError(f"out must be {wanted}, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != np.dtype(dtype) or not out.flags.writeable:
+        kind = "" if out.flags.writeable else "read-only "
+        raise InputError(f"out must be {wanted}, got a {kind}{out.dtype} array of shape {out.shape}")
+    item_bytes = math.prod(shape[1:]) * out.itemsize
+    if not packed(out, len(shape) - 1) or not out.flags.aligned or (shape[0] > 1 and abs(out.strides[0]) < item_bytes):
+        raise InputError(
+            f"out must be packed in all dimensions but the first, as buffer[:, :3] of a contiguous buffer is; "
+            f"got strides {out.strides} for shape {out.shape}"
+        )
+    if any(overlap(out, array) for array in inputs):
+        raise InputError("out shares memory with an input that is read while out is written; pass another array")
+    return out
+
+
+def overlap(first: NDArray[Any], second: NDArray[Any]) -> bool:
+    """Whether two arrays share an element; a question too hard to answer quickly counts as yes."""
+    if not np.may_share_memory(first, second):
+        return False
+    try:
+        return np.shares_memory(first, second, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True

@@ -1,0 +1,84 @@
+"""Which implementation of an operation runs, and why."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from types import ModuleType
+
+from posert.errors import InputError, MissingDependency
+
+BACKENDS = ("native", "reference")
+
+# Operation -> folder under posert/ops that holds its implementations.
+OPERATIONS = {
+    "crop_resize": "crop_resize",
+    "to_uint8": "to_uint8",
+    "rasterize_discs": "rasterize_discs",
+    "rasterize_gaussians": "rasterize_gaussians",
+    "pose_mask": "pose_mask",
+    "dilate": "morphology",
+    "erode": "morphology",
+    "opening": "morphology",
+    "closing": "morphology",
+    "decode_heatmaps": "decode_heatmaps",
+}
+
+
+@functools.cache
+def native_module() -> ModuleType | str:
+    """The compiled kernels, or the reason why they cannot be loaded."""
+    try:
+        return importlib.import_module("posert._native")
+    except ImportError as error:
+        return f"the compiled module posert._native cannot be imported ({error})"
+
+
+@functools.cache
+def implementation(name: str, backend: str | None) -> ModuleType:
+    """The module that holds operation `name` for a backend; None takes the first backend that can run.
+
+    Raises:
+        InputError: no such backend.
+        MissingDependency: the backend was asked for by name and cannot run here.
+    """
+    if backend is not None and backend not in BACKENDS:
+        raise InputError(
+            f"unknown backend {backend!r} for posert.ops.{name}; use one of {', '.join(BACKENDS)}, or None for the fastest"
+        )
+    native = native_module()
+    if backend == "native" and isinstance(native, str):
+        raise MissingDependency(
+            f"posert.ops.{name} with backend='native': {native}; reinstall posert: pip install --force-reinstall posert"
+        )
+    if backend is None:
+        backend = "reference" if isinstance(native, str) else "native"
+    return importlib.import_module(f"posert.ops.{OPERATIONS[name]}.{backend}")
+
+
+def explain(name: str) -> str:
+    """Say which implementation of an operation runs by default on this machine, and why.
+
+    Args:
+        name: an operation of `posert.ops`, such as ``"crop_resize"``.
+
+    Returns:
+        One line for each backend, in the order in which they are tried.
+
+    Raises:
+        InputError: no such operation (near matches are named).
+    """
+    if name not in OPERATIONS:
+        near = difflib.get_close_matches(str(name), OPERATIONS, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(OPERATIONS)}"
+        raise InputError(f"unknown operation {name!r}{hint}")
+    native = native_module()
+    if isinstance(native, str):
+        return f"{name}: reference\n  native: passed over: {native}\n  reference: chosen: NumPy in float64, correct but slow"
+    threads = native.get_num_threads()
+    return (
+        f"{name}: native\n"
+        f"  native: chosen: C++ for {native.instruction_set()}, {threads} thread{'s' if threads != 1 else ''}\n"
+        f"  reference: available: NumPy in float64, the definition"
+    )

@@ -1,0 +1,145 @@
+"""Cut boxes out of images, resize and normalise them into one network batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from posert.errors import InputError
+from posert.ops import _check
+from posert.ops._dispatch import implementation
+
+MAX_COORDINATE = 1e9
+
+
+def crop_resize(
+    images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]],
+    boxes: ArrayLike,
+    size: tuple[int, int],
+    mean: float | Sequence[float],
+    scale: float | Sequence[float],
+    *,
+    image_index: ArrayLike | None = None,
+    flip: bool | ArrayLike = False,
+    fill: float | None = None,
+    channels: str = "rgb",
+    out: NDArray[np.float32] | None = None,
+    backend: str | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cut P boxes out of N images and resize each to one normalised network input, in one pass.
+
+    Output pixel u of a box (x0, y0, x1, y1) samples x = x0 + (u + 0.5) * (x1 - x0) / width - 0.5, and likewise in y: bilinear,
+    half-pixel, no antialias. The value is ``(sample - mean) * scale`` in float32, subtracted before it is multiplied.
+
+    Args:
+        images: uint8 (N, H, W, 3), or N arrays (H_i, W_i, 3) of any sizes. Rows may be strided; anything else is copied first.
+        boxes: (P, 4): x0, y0, x1, y1 in pixels, as edges: (0, 0, W, H) is the whole image. May reach beyond the image.
+        size: (height, width) of the output in pixels.
+        mean: one number or one for each output channel, in grey levels 0..255.
+        scale: one number or one for each output channel.
+        image_index: integers (P,): the image of each box. Default: box p belongs to image p.
+        flip: mirror the output left to right; one bool for all or (P,).
+        fill: grey level outside the image, blended bilinearly at its edge; None repeats the edge pixels.
+        channels: "rgb" keeps the channel order of the images, "bgr" reverses it.
+        out: float32 (P, 3, height, width) to write into; its last three dimensions must be packed, as in ``buffer[:, :3]``.
+        backend: "native", "reference" or None (the fastest).
+
+    Returns:
+        The batch, float32 (P, 3, height, width), and the transforms, float32 (P, 2, 3): ``[[sx, 0, tx], [0, sy, ty]]`` takes
+        centre-based output pixels (u, v, 1) to centre-based image pixels (x, y). A flip is part of it: sx is then negative.
+
+    Raises:
+        InputError: an argument has the wrong type, shape or range; a box is not finite, has no area or lies beyond +-1e9; an
+            image is empty.
+
+    Source: specs R-2, R-4 and K-pre of pg2.
+    """
+    arrays = _image_list(images)
+    box = _check.numbers(boxes, "boxes", "(P, 4)")
+    box = box.reshape(0, 4) if box.shape == (0,) else box  # an empty list is no boxes
+    _check_boxes(box)
+    people = len(box)
+    height, width = _check.size(size)
+    index = _indices(image_index, people, len(arrays))
+    flips = np.asarray(flip)
+    if flips.dtype != np.bool_ or flips.shape not in ((), (people,)):
+        raise InputError(f"flip must be a bool or bools of shape ({people},), got {flips.dtype} of shape {flips.shape}")
+    flips = np.ascontiguousarray(np.broadcast_to(flips, people))
+    if channels not in ("rgb", "bgr"):
+        raise InputError(f"channels must be 'rgb' or 'bgr', got {channels!r}")
+    level = None if fill is None else _check.real(fill, "fill")
+    out = _check.output(out, (people, 3, height, width), np.float32, *arrays)
+    run = implementation("crop_resize", backend).crop_resize
+    run(arrays, box, index, flips, _triple(mean, "mean"), _triple(scale, "scale"), level, channels == "bgr", out)
+    return out, _transforms(box, flips, height, width)
+
+
+def _image_list(images: Any) -> list[NDArray[np.uint8]]:
+    if isinstance(images, np.ndarray) and images.ndim != 4:
+        raise InputError(
+            f"images must be uint8 (N, H, W, 3) or a list of (H, W, 3) arrays, got shape {images.shape}; one image is image[None]"
+        )
+    if not isinstance(images, np.ndarray | Sequence) or isinstance(images, str | bytes):
+        raise InputError(f"images must be uint8 (N, H, W, 3) or a list of (H, W, 3) arrays, got {type(images).__name__}")
+    arrays = list(images)
+    for position, image in enumerate(arrays):
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            given = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise InputError(f"image {position} must be uint8 of shape (H, W, 3), got {given}")
+        if image.size == 0:
+            raise InputError(f"image {position} is empty: shape {image.shape}")
+        if max(image.shape[:2]) > _check.MAX_SIDE:
+            raise InputError(f"image {position} has a side beyond {_check.MAX_SIDE} pixels: shape {image.shape}")
+        # Rows may be strided but their pixels must follow each other.
+        if not _check.packed(image, 2):
+            arrays[position] = np.ascontiguousarray(image)
+    return arrays
+
+
+def _check_boxes(box: NDArray[np.float32]) -> None:
+    if box.ndim != 2 or box.shape[1] != 4:
+        raise InputError(f"boxes must have shape (P, 4): x0, y0, x1, y1 of each person; got {box.shape}")
+    usable = (np.abs(box) <= MAX_COORDINATE).all(1) & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
+    if not usable.all():
+        bad = int(np.argmin(usable))
+        raise InputError(f"box {bad} must be finite (within +-1e9) with x0 < x1 and y0 < y1, got {box[bad].tolist()}")
+
+
+def _indices(image_index: ArrayLike | None, people: int, images: int) -> NDArray[np.int64]:
+    if image_index is None:
+        if people != images:
+            raise InputError(f"{people} boxes for {images} images: pass image_index, the image of each box")
+        return np.arange(people, dtype=np.int64)
+    index = np.asarray(image_index)
+    if index.shape == (0,) and people == 0:
+        return np.zeros(0, np.int64)
+    if index.shape != (people,) or index.dtype.kind not in "iu":
+        raise InputError(
+            f"image_index must be integers of shape ({people},), one a box; got {index.dtype} of shape {index.shape}"
+        )
+    if people and (int(index.min()) < 0 or int(index.max()) >= images):
+        raise InputError(
+            f"image_index must lie in 0..{images - 1} for {images} images, got {int(index.min())}..{int(index.max())}"
+        )
+    return np.ascontiguousarray(index, np.int64)
+
+
+def _triple(value: float | Sequence[float], name: str) -> NDArray[np.float32]:
+    array = _check.numbers(value, name, "(), one number, or (3,)")
+    if array.shape not in ((), (1,), (3,)) or not np.isfinite(array).all():
+        raise InputError(f"{name} must be one finite number or three, one for each output channel; got {value!r}")
+    return np.ascontiguousarray(np.broadcast_to(array, 3))
+
+
+def _transforms(box: NDArray[np.float32], flips: NDArray[np.bool_], height: int, width: int) -> NDArray[np.float32]:
+    x0, y0, x1, y1 = box.astype(np.float64).T
+    step_x, step_y = (x1 - x0) / width, (y1 - y0) / height
+    result = np.zeros((len(box), 2, 3), np.float32)
+    result[:, 0, 0] = np.where(flips, -step_x, step_x)
+    result[:, 0, 2] = x0 + 0.5 * step_x - 0.5 + np.where(flips, step_x * (width - 1), 0)
+    result[:, 1, 1] = step_y
+    result[:, 1, 2] = y0 + 0.5 * step_y - 0.5
+    return result
