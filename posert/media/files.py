@@ -118,4 +118,5 @@ def _probe(folder: Path, wanted: str | Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise InputError(f"cannot write {str(wanted)!r}: the folder {str(folder)!r} does not accept files ({error.strerror})") from error
+        reason = f"the folder {str(folder)!r} does not accept files ({error.strerror})"
+        raise InputError(f"cannot write {str(wanted)!r}: {reason}") from error

@@ -1,8 +1,8 @@
 """What the bytes of a picture say about it before it is decoded: format, size, orientation, transparency, completeness.
 
-OpenCV decodes a JPEG whose end is missing and fills the rest with grey, depending on its version, so the structure of every file is
-walked here first. The walk follows ITU T.81 (JPEG), the PNG specification, RFC 9649 (WebP) and the Windows bitmap structures.
-Damage that keeps the structure intact, such as a flipped byte within the compressed data of a JPEG, is not seen here.
+OpenCV decodes a JPEG whose end is missing and fills the rest with grey, depending on its version, so the structure of every
+file is walked here first. The walk follows ITU T.81 (JPEG), the PNG specification, RFC 9649 (WebP) and the Windows bitmap
+structures. Damage that keeps the structure intact, such as a flipped byte within the compressed data of a JPEG, is not seen here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Header:
     alpha: bool = False
 
 
-class _Damaged(Exception):
+class _DamageError(Exception):
     """The structure of a file is broken; the text completes "the file ..."."""
 
 
@@ -55,8 +55,9 @@ def read_header(data: bytes, name: str) -> Header:
         if re.match(signature, data, re.DOTALL):
             try:
                 return reader(data)
-            except (_Damaged, struct.error, IndexError) as error:
-                reason = str(error) if isinstance(error, _Damaged) else "ends within its header: it is truncated; get a complete copy"
+            except (_DamageError, struct.error, IndexError) as error:
+                reason = "ends within its header: it is truncated; get a complete copy"
+                reason = str(error) if isinstance(error, _DamageError) else reason
                 raise InputError(f"{name!r} cannot be used: the file {reason}") from error
     raise InputError(f"{name!r} is not a JPEG, PNG, WebP or BMP picture, whatever its name says: it begins with {data[:12]!r}")
 
@@ -73,7 +74,7 @@ def _read_jpeg(data: bytes) -> Header:
     while True:
         position = data.find(b"\xff", position) + 1
         if position == 0 or position >= len(data):
-            raise _Damaged("has no end-of-image marker: it is truncated; get a complete copy")
+            raise _DamageError("has no end-of-image marker: it is truncated; get a complete copy")
         marker = data[position]
         if marker == 0xFF:  # a fill byte
             continue
@@ -84,9 +85,9 @@ def _read_jpeg(data: bytes) -> Header:
             break
         (length,) = struct.unpack_from(">H", data, position)
         if length < 2:
-            raise _Damaged(f"has a segment of {length} bytes: it is damaged; get another copy")
+            raise _DamageError(f"has a segment of {length} bytes: it is damaged; get another copy")
         if position + length > len(data):
-            raise _Damaged("ends within a segment: it is truncated; get a complete copy")
+            raise _DamageError("ends within a segment: it is truncated; get a complete copy")
         segment = data[position + 2 : position + length]
         position += length
         if marker in _JPEG_FRAMES and size is None:
@@ -98,10 +99,10 @@ def _read_jpeg(data: bytes) -> Header:
             scans += 1
             end = _JPEG_SCAN_END.search(data, position)
             if end is None:
-                raise _Damaged("has no end-of-image marker: it is truncated; get a complete copy")
+                raise _DamageError("has no end-of-image marker: it is truncated; get a complete copy")
             position = end.start()
     if size is None or not scans:
-        raise _Damaged("holds no picture: it is truncated or damaged; get another copy")
+        raise _DamageError("holds no picture: it is truncated or damaged; get another copy")
     return Header("JPEG", *size, orientation)
 
 
@@ -112,13 +113,13 @@ def _read_png(data: bytes) -> Header:
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 8 + length
         if end + 4 > len(data):
-            raise _Damaged("ends within a chunk: it is truncated; get a complete copy")
+            raise _DamageError("ends within a chunk: it is truncated; get a complete copy")
         content = memoryview(data)[position + 8 : end]
         if zlib.crc32(content, zlib.crc32(kind)) != struct.unpack_from(">I", data, end)[0]:
-            raise _Damaged(f"has a wrong checksum in its {kind.decode('latin-1')!r} chunk: it is damaged; get another copy")
+            raise _DamageError(f"has a wrong checksum in its {kind.decode('latin-1')!r} chunk: it is damaged; get another copy")
         if position == 8:
             if kind != b"IHDR" or length != 13:
-                raise _Damaged("does not begin with an IHDR chunk: it is damaged; get another copy")
+                raise _DamageError("does not begin with an IHDR chunk: it is damaged; get another copy")
             width, height, _, colour = struct.unpack_from(">IIBB", content)
             size, alpha = (width, height), colour in (4, 6)
         elif kind == b"tRNS":
@@ -131,22 +132,22 @@ def _read_png(data: bytes) -> Header:
             break
         position = end + 4
     if not pixels:
-        raise _Damaged("holds no pixels: it is truncated or damaged; get another copy")
+        raise _DamageError("holds no pixels: it is truncated or damaged; get another copy")
     return Header("PNG", *size, orientation, alpha)
 
 
 def _read_webp(data: bytes) -> Header:
     end = 8 + struct.unpack_from("<I", data, 4)[0]
     if len(data) < end:
-        raise _Damaged("is shorter than it says: it is truncated; get a complete copy")
+        raise _DamageError("is shorter than it says: it is truncated; get a complete copy")
     header, orientation, position = None, 1, 12
     while position + 8 <= end:
         kind, length = struct.unpack_from("<4sI", data, position)
         content = data[position + 8 : position + 8 + length]
         if position + 8 + length > end:
-            raise _Damaged("ends within a chunk: it is truncated; get a complete copy")
+            raise _DamageError("ends within a chunk: it is truncated; get a complete copy")
         if kind in (b"ANIM", b"ANMF"):
-            raise _Damaged("is an animation, and a single picture is needed: save one frame of it")
+            raise _DamageError("is an animation, and a single picture is needed: save one frame of it")
         if kind == b"EXIF":
             orientation = read_orientation(content)
         elif header is None and kind == b"VP8X":
@@ -160,7 +161,7 @@ def _read_webp(data: bytes) -> Header:
             header = Header("WebP", width & 0x3FFF, height & 0x3FFF)
         position += 8 + length + (length & 1)
     if header is None:
-        raise _Damaged("holds no picture: it is truncated or damaged; get another copy")
+        raise _DamageError("holds no picture: it is truncated or damaged; get another copy")
     return Header(header.format, header.width, header.height, orientation, header.alpha)
 
 
@@ -172,20 +173,20 @@ def _read_bmp(data: bytes) -> Header:
     else:
         width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
     if width < 0:
-        raise _Damaged(f"has a width of {width}: it is damaged; get another copy")
+        raise _DamageError(f"has a width of {width}: it is damaged; get another copy")
     height = abs(height)  # negative: rows are stored from the top
     if compression not in (0, 3, 6):
-        raise _Damaged("is a compressed bitmap: save it as PNG")
+        raise _DamageError("is a compressed bitmap: save it as PNG")
     if start + (width * bits + 31) // 32 * 4 * height > len(data):
-        raise _Damaged("is shorter than its pixels: it is truncated; get a complete copy")
+        raise _DamageError("is shorter than its pixels: it is truncated; get a complete copy")
     return Header("BMP", width, height)
 
 
 def read_orientation(exif: bytes) -> int:
-    """The orientation in an EXIF block, 1 to 8; 1 where the block has none or is damaged.
+    r"""The orientation in an EXIF block, 1 to 8; 1 where the block has none or is damaged.
 
     Args:
-        exif: a TIFF structure, with or without ``Exif\\0\\0`` in front.
+        exif: a TIFF structure, with or without ``Exif\0\0`` in front.
     """
     block = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(block[:2])

@@ -27,7 +27,8 @@ WRITABLE = tuple(_ENCODING)
 def read_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> NDArray[np.uint8]:
     """Read a JPEG, PNG, WebP or BMP file, upright and in colour.
 
-    The EXIF orientation is applied. Grey becomes RGB, 16 bits become 8, CMYK becomes RGB, and transparent pixels are laid on white.
+    The EXIF orientation is applied. Grey becomes RGB, 16 bits become 8, CMYK becomes RGB, and transparent pixels are laid on
+    white.
 
     Args:
         path: the file.
@@ -37,7 +38,8 @@ def read_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> NDArray[n
         uint8 (H, W, 3), RGB.
 
     Raises:
-        InputError: the file is not there, empty, truncated, damaged, not a picture, without pixels or too large. The message names it.
+        InputError: the file is not there, empty, truncated, damaged, not a picture, without pixels or too large. The message
+            names it.
     """
     if not max_pixels > 0:
         raise InputError(f"max_pixels must be greater than 0, got {max_pixels}")
@@ -49,8 +51,8 @@ def read_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> NDArray[n
         raise InputError(f"{str(path)!r} has no pixels: its size is {size}")
     if header.width * header.height > max_pixels:
         raise InputError(
-            f"{str(path)!r} is {size} = {header.width * header.height / 1e6:.1f} megapixels; at most {max_pixels / 1e6:g} are read "
-            "(raise the limit with max_pixels=, or --max-pixels on the command line)"
+            f"{str(path)!r} is {size} = {header.width * header.height / 1e6:.1f} megapixels; "
+            f"at most {max_pixels / 1e6:g} are read (raise the limit with max_pixels=, or --max-pixels on the command line)"
         )
     return _upright(_decode(data, header, str(path)), header.orientation)
 
@@ -62,9 +64,11 @@ def _decode(data: bytes, header: Header, name: str) -> NDArray[np.uint8]:
     except cv2.error as error:  # larger than OpenCV's own limit, or damage that only the decoder sees
         raise InputError(f"{name!r} ({header.format}) cannot be decoded: {error.err or error}") from error
     if pixels is None or pixels.shape[:2] != (header.height, header.width):
-        raise InputError(f"{name!r} cannot be decoded: its {header.format} data are damaged or of an unusual kind; save it again as PNG")
+        raise InputError(
+            f"{name!r} cannot be decoded: its {header.format} data are damaged or of a rare kind; save it again as PNG"
+        )
     if pixels.dtype == np.uint16:
-        pixels = (pixels >> 8).astype(np.uint8)
+        pixels = np.asarray(pixels // 256, np.uint8)
     if pixels.ndim == 2:
         return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
     if pixels.shape[2] == 4:
@@ -119,7 +123,9 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     except cv2.error as error:
         raise InputError(f"cannot write {str(path)!r} as {suffix[1:]}: {error.err or error}") from error
     if not done:
-        raise InputError(f"cannot write {str(path)!r}: a picture of {image.shape[1]} x {image.shape[0]} cannot be stored as {suffix[1:]}")
+        raise InputError(
+            f"cannot write {str(path)!r}: {image.shape[1]} x {image.shape[0]} pixels cannot be stored as {suffix[1:]}"
+        )
     write_bytes(path, data.tobytes())
 
 

