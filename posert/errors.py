@@ -1,0 +1,36 @@
+"""Every error that posert raises on purpose.
+
+A message says what was given, what is needed and what to do. All classes derive from `PosertError`, so one `except` catches them.
+"""
+
+
+class PosertError(Exception):
+    """Base class of all errors that posert raises on purpose."""
+
+
+class InputError(PosertError, ValueError):
+    """An argument cannot be used: wrong shape, dtype or range, an unreadable image, an unknown name."""
+
+
+class BundleError(PosertError):
+    """A `.posert` file is damaged, incomplete or of another version."""
+
+
+class NoVariantError(PosertError):
+    """No variant of a bundle can run on this machine with the choices that were made."""
+
+
+class BackendError(PosertError):
+    """Something about a backend (ONNX Runtime, TensorRT, ...) went wrong; see the subclasses."""
+
+
+class MissingDependency(BackendError):
+    """A package, driver or device that an explicit choice needs is not there."""
+
+
+class BuildError(BackendError):
+    """A compiled variant could not be built from its ONNX file, or did not pass its parity gate."""
+
+
+class ExecutionError(BackendError):
+    """A network could not be run although its input was valid."""

@@ -1,0 +1,214 @@
+"""Convolutional Pose Machines (Wei et al., CVPR 2016, arXiv 1602.00134; specs cpm).
+
+A sequence of stages, each of which sees the image's features and the belief maps of the stage before. Three feature extractors: the
+paper's own network, the VGG variant of the released model, and MoveNet's trunk for small models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from posert.errors import InputError
+from posert.models import movenet
+
+
+BACKBONES = ("vgg", "paper", "movenet-lightning", "movenet-thunder")
+
+
+@dataclass(frozen=True)
+class CPMConfig:
+    """Sizes of a Convolutional Pose Machine; the defaults are the official VGG model.
+
+    Attributes:
+        backbone: ``"vgg"``, ``"paper"``, ``"movenet-lightning"`` or ``"movenet-thunder"``.
+        joints: number of joints; the networks draw one more map, the background, as the last channel.
+        stages: number of stages, at least 2.
+        width: channels of the stages' convolutions.
+        kernel: side of the later stages' convolutions; None = the backbone's own (vgg 7, paper 11, movenet 3).
+        depth: how many such convolutions a later stage has; None = the backbone's own (vgg 5, paper 3, movenet 5).
+        center_map: whether the later stages also see a Gaussian at the person's centre, which tells people apart.
+    """
+
+    backbone: str = "vgg"
+    joints: int = 14
+    stages: int = 6
+    width: int = 128
+    kernel: int | None = None
+    depth: int | None = None
+    center_map: bool = True
+
+    def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise InputError(f"unknown backbone {self.backbone!r}; known: {', '.join(BACKBONES)}")
+        if self.stages < 2:
+            raise InputError(f"a pose machine needs at least 2 stages, got {self.stages}")
+
+    @property
+    def maps(self) -> int:
+        """Channels of the belief maps: the joints and the background."""
+        return self.joints + 1
+
+
+PAPER = CPMConfig(backbone="paper")
+VGG = CPMConfig()
+FLIC = CPMConfig(backbone="paper", joints=9, stages=4)
+
+
+def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
+def _relu_stack(*convs: nn.Conv2d) -> nn.Sequential:
+    """Convolutions with ReLU after each."""
+    return nn.Sequential(*(layer for conv in convs for layer in (conv, nn.ReLU(inplace=True))))
+
+
+def _caffe_pool(kernel: int) -> nn.MaxPool2d:
+    return nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
+
+
+def _paper_trunk() -> list[nn.Module]:
+    """Three 9 x 9 convolutions, each pooled: stride 8, 128 channels."""
+    layers: list[nn.Module] = []
+    for inputs in (3, 128, 128):
+        layers += [*_relu_stack(_conv(inputs, 128, 9)), _caffe_pool(3)]
+    return layers
+
+
+class PaperBackbone(nn.Module):
+    """The network of the paper: stage 1 and the later stages have trunks of their own (specs cpm, 2.1)."""
+
+    kernel, depth = 11, 3
+    feature_channels = 32
+    belief_first = False
+
+    def __init__(self, config: CPMConfig) -> None:
+        super().__init__()
+        head = [*_relu_stack(_conv(128, 32, 5), _conv(32, 512, 9)), nn.Dropout(0.5), *_relu_stack(_conv(512, 512, 1)), nn.Dropout(0.5)]
+        self.first = nn.Sequential(*_paper_trunk(), *head, _conv(512, config.maps, 1))
+        self.trunk = nn.Sequential(*_paper_trunk())
+        self.reduce = nn.ModuleList(_relu_stack(_conv(128, 32, 5)) for _ in range(config.stages - 1))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the first stage's belief maps and the features of every later stage."""
+        shared = self.trunk(image)
+        return self.first(image), [reduce(shared) for reduce in self.reduce]
+
+
+class _SharedFeatures(nn.Module):
+    """A backbone whose stages all see the same features, from which a light head draws the first belief maps."""
+
+    belief_first = True
+    trunk: nn.Module
+    head: nn.Module
+    stages: int
+
+    def features(self, image: Tensor) -> Tensor:
+        return self.trunk(image)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the first stage's belief maps and the features of every later stage."""
+        shared = self.features(image)
+        return self.head(shared), [shared] * (self.stages - 1)
+
+
+class VGGBackbone(_SharedFeatures):
+    """VGG-19 up to conv4_2 and five more convolutions (specs cpm, 2.2)."""
+
+    kernel, depth = 7, 5
+    feature_channels = 128
+
+    def __init__(self, config: CPMConfig) -> None:
+        super().__init__()
+        self.stages = config.stages
+        layers: list[nn.Module] = []
+        inputs = 3
+        for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 256, 256, 256, 256, 128):
+            layers += _relu_stack(_conv(inputs, width, 3)) if width else [_caffe_pool(2)]
+            inputs = width or inputs
+        self.trunk = nn.Sequential(*layers)
+        self.head = nn.Sequential(*_relu_stack(_conv(128, 512, 1)), _conv(512, config.maps, 1))
+
+
+class MoveNetBackbone(_SharedFeatures):
+    """MoveNet's trunk, its three levels brought to stride 8, and two convolutions."""
+
+    kernel, depth = 3, 5
+
+    def __init__(self, config: CPMConfig) -> None:
+        super().__init__()
+        self.stages = config.stages
+        self.feature_channels = width = config.width
+        self.trunk = movenet.MoveNetTrunk(config.backbone.removeprefix("movenet-"))
+        self.adapt = _relu_stack(_conv(movenet.COMBINED_CHANNELS, width, 3), _conv(width, width, 3))
+        self.head = nn.Sequential(*_relu_stack(_conv(width, 2 * width, 1)), _conv(2 * width, config.maps, 1))
+
+    def features(self, image: Tensor) -> Tensor:
+        return self.adapt(movenet.combine(self.trunk(image)))
+
+
+def _backbone(config: CPMConfig) -> PaperBackbone | VGGBackbone | MoveNetBackbone:
+    if config.backbone == "paper":
+        return PaperBackbone(config)
+    return VGGBackbone(config) if config.backbone == "vgg" else MoveNetBackbone(config)
+
+
+class CPM(nn.Module):
+    """A Convolutional Pose Machine; every stage's belief maps are returned, for intermediate supervision."""
+
+    def __init__(self, config: CPMConfig = VGG) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = _backbone(config)
+        kernel = config.kernel or self.backbone.kernel
+        depth = config.depth or self.backbone.depth
+        width = config.width
+        inputs = self.backbone.feature_channels + config.maps + config.center_map
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                *_relu_stack(*(_conv(width if i else inputs, width, kernel) for i in range(depth)), _conv(width, width, 1)),
+                _conv(width, config.maps, 1),
+            )
+            for _ in range(config.stages - 1)
+        )
+
+    def forward(self, image: Tensor, center_map: Tensor | None = None) -> list[Tensor]:
+        """Return the belief maps of each stage, coarse to fine.
+
+        Args:
+            image: (N, 3, H, W): for the vgg and paper networks BGR in [-0.5, 0.5) (``v / 256 - 0.5``), for movenet RGB in [-1, 1].
+            center_map: (N, 1, H, W), a Gaussian of sigma 21 px at the person's centre; needed if the configuration has one.
+
+        Returns:
+            One (N, joints + 1, H/8, W/8) tensor a stage, linear, nominally in [0, 1], background last. A map's cell g lies at image
+            pixel 8g + 3.5.
+        """
+        belief, features = self.backbone(image)
+        center = []
+        if self.config.center_map:
+            if center_map is None:
+                raise InputError("this pose machine needs a center_map: (N, 1, H, W), a Gaussian at the person's centre")
+            # Caffe divides by the part of the window inside the image, so the clipped last cells must not count padding.
+            center = [functional.avg_pool2d(center_map, 9, 8, ceil_mode=True, count_include_pad=False)]
+        beliefs = [belief]
+        for stage, feature in zip(self.stages, features, strict=True):
+            pair = [belief, feature] if self.backbone.belief_first else [feature, belief]
+            belief = stage(torch.cat([*pair, *center], 1))
+            beliefs.append(belief)
+        return beliefs
+
+
+class FinalBelief(nn.Module):
+    """What is exported: the last stage's belief maps alone."""
+
+    def __init__(self, model: CPM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor, center_map: Tensor | None = None) -> Tensor:
+        """Return the last stage's belief maps (N, joints + 1, H/8, W/8)."""
+        return self.model(image, center_map)[-1]

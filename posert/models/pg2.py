@@ -1,0 +1,267 @@
+"""PG2: pose guided person image generation (Ma et al., NIPS 2017, arXiv 1705.09368; specs pg2).
+
+Two generators and a discriminator. `CoarseGenerator` (G1) draws the person in the target pose, blurred; `RefinementGenerator` (G2) adds the
+difference that makes it sharp; `Generator` is both in a row, which is what is exported. Convolutions pad as TensorFlow's SAME does, so that
+the layout of the released weights is kept: stride 2 pads one row and column at the bottom and right.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from posert.errors import InputError
+
+
+@dataclass(frozen=True)
+class PG2Config:
+    """Sizes of a PG2 model; the defaults are the official Market-1501 model.
+
+    Attributes:
+        height: rows of the picture, a power of two from 64 on; it sets the number of U-Net blocks, log2(height) - 2.
+        width: columns of the picture, a multiple of 2 ** (blocks - 1).
+        channels: width of the coarse generator's first block (block i has ``channels * (i + 1)``).
+        refinement_channels: the same of the refinement generator.
+        discriminator_channels: width of the discriminator's first layer.
+        bottleneck: length of the coarse generator's fully connected code.
+        joints: pose planes.
+        pair_mode: what the discriminator judges: ``"triplet"`` single pictures (official), ``"pair6"`` pairs with the source (paper).
+    """
+
+    height: int = 128
+    width: int = 64
+    channels: int = 128
+    refinement_channels: int = 128
+    discriminator_channels: int = 64
+    bottleneck: int = 64
+    joints: int = 18
+    pair_mode: str = "triplet"
+
+    def __post_init__(self) -> None:
+        if self.height < 64 or self.height & (self.height - 1) or self.width % 2 ** (self.blocks - 1) or self.width < 1:
+            raise InputError(
+                f"PG2 needs a height that is a power of two >= 64 and a width that is a multiple of {2 ** (self.blocks - 1)}, "
+                f"got {self.height} x {self.width}"
+            )
+        if self.pair_mode not in ("triplet", "pair6"):
+            raise InputError(f"pair_mode must be 'triplet' or 'pair6', got {self.pair_mode!r}")
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of the coarse generator's encoder: 5 for Market-1501, 6 for DeepFashion."""
+        return max(int(math.log2(max(self.height, 1))) - 2, 1)
+
+
+MARKET = PG2Config()
+DEEPFASHION = PG2Config(height=256, width=256)
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    nn.init.xavier_uniform_(conv.weight)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
+def _linear(inputs: int, outputs: int) -> nn.Linear:
+    linear = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(linear.weight)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+class _Downsample(nn.Conv2d):
+    """3 x 3 convolution of stride 2 with TensorFlow's SAME padding on even sizes, then ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, stride=2)
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu(super().forward(functional.pad(x, (0, 1, 0, 1))))
+
+
+class _ConvPair(nn.Module):
+    """Two 3 x 3 convolutions with ReLU; with `residual`, the input is added behind the second ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, *, residual: bool) -> None:
+        super().__init__()
+        self.conv1 = _conv(inputs, outputs)
+        self.conv2 = _conv(outputs, outputs)
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.conv2(functional.relu(self.conv1(x))))
+        return x + y if self.residual else y
+
+
+def _upsample(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="nearest")
+
+
+class CoarseGenerator(nn.Module):
+    """G1: a residual U-Net with a fully connected bottleneck (specs pg2, 2.1).
+
+    Flattening follows PyTorch's channel, row, column order; converted TensorFlow weights need their rows permuted.
+    """
+
+    def __init__(self, config: PG2Config = MARKET) -> None:
+        super().__init__()
+        ch, blocks = config.channels, config.blocks
+        widths = [ch * (i + 1) for i in range(blocks)]
+        self.base = (ch, config.height >> (blocks - 1), config.width >> (blocks - 1))
+        area = self.base[1] * self.base[2]
+        self.stem = _conv(3 + config.joints, ch)
+        self.encoder = nn.ModuleList(_ConvPair(w, w, residual=True) for w in widths)
+        self.down = nn.ModuleList(_Downsample(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.fc_down = _linear(widths[-1] * area, config.bottleneck)
+        self.fc_up = _linear(config.bottleneck, ch * area)
+        self.decoder = nn.ModuleList()
+        self.up = nn.ModuleList()
+        inputs = ch
+        for skip in reversed(widths):
+            self.decoder.append(_ConvPair(inputs + skip, inputs + skip, residual=True))
+            if skip != ch:
+                self.up.append(_conv(inputs + skip, skip - ch, kernel=1))
+                inputs = skip - ch
+        self.out = _conv(inputs + ch, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Draw the coarse picture.
+
+        Args:
+            x: (N, 3 + joints, H, W): the source picture, RGB in [-1, 1], then the target pose's disc planes in {-1, +1}.
+
+        Returns:
+            (N, 3, H, W), linear, nominally in [-1, 1].
+        """
+        x = functional.relu(self.stem(x))
+        skips = []
+        for i, block in enumerate(self.encoder):
+            x = block(x)
+            skips.append(x)
+            if i < len(self.down):
+                x = self.down[i](x)
+        code = self.fc_down(x.flatten(1))
+        x = self.fc_up(code).reshape(-1, *self.base)
+        for i, block in enumerate(self.decoder):
+            x = block(torch.cat([x, skips.pop()], 1))
+            if i < len(self.up):
+                x = functional.relu(self.up[i](_upsample(x)))
+        return self.out(x)
+
+
+class RefinementGenerator(nn.Module):
+    """G2: a plain convolutional U-Net that predicts what to add to the coarse picture (specs pg2, 2.2).
+
+    Its first decoder block reads the encoder's last output twice, ``cat[x, x]``; `fold_twin_input` removes the copy. At Market size the
+    finest level has no skip connection, as in the released model.
+    """
+
+    def __init__(self, config: PG2Config = MARKET) -> None:
+        super().__init__()
+        ch, blocks = config.refinement_channels, config.blocks - 2
+        widths = [ch * (i + 1) for i in range(blocks)]
+        self.full_resolution_skip = config.blocks > 5
+        self.folded = False
+        self.stem = _conv(6, ch)
+        self.encoder = nn.ModuleList(_ConvPair(a, b, residual=False) for a, b in zip([ch, *widths], widths, strict=False))
+        self.down = nn.ModuleList(_Downsample(w, w) for w in widths[:-1])
+        inputs = [2 * widths[-1]] + [ch + w for w in reversed(widths[:-1])]
+        if not self.full_resolution_skip:
+            inputs[-1] = ch
+        self.decoder = nn.ModuleList(_ConvPair(w, ch, residual=False) for w in inputs)
+        self.out = _conv(ch, 3)
+
+    def forward(self, coarse: Tensor, source: Tensor) -> Tensor:
+        """Return the difference to add to `coarse`.
+
+        Args:
+            coarse: (N, 3, H, W), G1's output, not clipped.
+            source: (N, 3, H, W), the source picture, RGB in [-1, 1].
+        """
+        x = functional.relu(self.stem(torch.cat([coarse, source], 1)))
+        skips = []
+        for i, block in enumerate(self.encoder):
+            x = block(x)
+            skips.append(x)
+            if i < len(self.down):
+                x = self.down[i](x)
+        last = len(self.decoder) - 1
+        for i, block in enumerate(self.decoder):
+            skip = skips.pop()
+            if i == 0:
+                x = x if self.folded else torch.cat([x, skip], 1)
+            elif i < last or self.full_resolution_skip:
+                x = torch.cat([x, skip], 1)
+            x = block(x)
+            if i < last:
+                x = _upsample(x)
+        return self.out(x)
+
+    @torch.no_grad()
+    def fold_twin_input(self) -> None:
+        """Replace the first decoder convolution, which reads ``cat[x, x]``, by one that reads ``x`` (exact but for rounding)."""
+        if self.folded:
+            return
+        conv = self.decoder[0].conv1
+        channels = conv.in_channels // 2
+        folded = nn.Conv2d(channels, conv.out_channels, 3, padding=1)
+        folded.weight.copy_(conv.weight[:, :channels] + conv.weight[:, channels:])
+        folded.bias.copy_(conv.bias)
+        self.decoder[0].conv1 = folded.to(conv.weight)
+        self.folded = True
+
+
+class Generator(nn.Module):
+    """Both generators in a row: ``coarse = G1(input)``, ``image = coarse + G2(coarse, source)``."""
+
+    def __init__(self, config: PG2Config = MARKET) -> None:
+        super().__init__()
+        self.config = config
+        self.coarse = CoarseGenerator(config)
+        self.refine = RefinementGenerator(config)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw a batch of people in their target poses.
+
+        Args:
+            x: (N, 3 + joints, H, W): source picture, RGB in [-1, 1], then disc planes in {-1, +1} (specs K1).
+
+        Returns:
+            coarse and final picture, each (N, 3, H, W), linear, nominally in [-1, 1]: neither is clipped.
+        """
+        coarse = self.coarse(x)
+        return coarse, coarse + self.refine(coarse, x[:, :3])
+
+
+class Discriminator(nn.Module):
+    """Judges whether pictures are real (specs pg2, 2.3); batch norm always uses the statistics of the batch at hand."""
+
+    def __init__(self, config: PG2Config = MARKET) -> None:
+        super().__init__()
+        layers = 4 if config.blocks <= 5 else config.blocks - 1
+        widths = [config.discriminator_channels * min(2**i, 8) for i in range(layers)]
+        inputs = [3 if config.pair_mode == "triplet" else 6, *widths[:-1]]
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 5, stride=2) for a, b in zip(inputs, widths, strict=True))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(w, eps=1e-5, track_running_stats=False) for w in widths[1:])
+        self.fc = nn.Linear(widths[-1] * (config.height >> layers) * (config.width >> layers), 1)
+        limit = 0.02 * math.sqrt(3)  # a uniform distribution of standard deviation 0.02
+        for module in (*self.convs, self.fc):
+            nn.init.uniform_(module.weight, -limit, limit)
+            nn.init.zeros_(module.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits (N,) of images (N, 3 or 6, H, W) in [-1, 1]."""
+        x = images
+        for i, conv in enumerate(self.convs):
+            x = conv(functional.pad(x, (1, 2, 1, 2)))
+            if i:
+                x = self.norms[i - 1](x)
+            x = functional.leaky_relu(x, 0.2)
+        return self.fc(x.flatten(1)).squeeze(1)

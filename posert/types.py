@@ -1,0 +1,167 @@
+"""What goes into the pipelines and what comes out: `Poses`, `TransferBatch`, `TransferResult`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from posert.errors import InputError
+from posert.skeleton import Skeleton, convert_keypoints, get_skeleton
+
+Image = NDArray[np.uint8]
+Images = NDArray[np.uint8] | Sequence[Image]
+
+
+def check_keypoints(keypoints: ArrayLike, joints: int | None = None) -> NDArray[np.float32]:
+    """Return keypoints as float32 (P, K, 3) in which every missing joint is (NaN, NaN, 0).
+
+    Args:
+        keypoints: (P, K, 3): x, y in pixels (x right, y down), score in [0, 1]; a score of 0 or a NaN coordinate means missing.
+        joints: the K that is needed, or None for any.
+
+    Raises:
+        InputError: wrong rank, wrong K, an infinite coordinate, or a score outside [0, 1].
+    """
+    try:
+        array = np.array(keypoints, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"keypoints must be numbers of shape (P, K, 3), got {type(keypoints).__name__}: {error}") from error
+    wanted = f"(P, {joints if joints is not None else 'K'}, 3)"
+    if array.ndim != 3 or array.shape[2] != 3 or (joints is not None and array.shape[1] != joints):
+        raise InputError(f"keypoints must have shape {wanted}: x, y, score of each joint of each person; got {array.shape}")
+    if np.isinf(array).any():
+        raise InputError("keypoints hold an infinite value; a missing joint is (NaN, NaN, 0)")
+    score = array[..., 2]
+    if np.isnan(score).any() or (score < 0).any() or (score > 1).any():
+        raise InputError("keypoint scores must lie in [0, 1]; a missing joint is (NaN, NaN, 0)")
+    array[(score == 0) | np.isnan(array[..., :2]).any(-1)] = (np.nan, np.nan, 0)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """The joints of P people, with the image that each was found in.
+
+    Attributes:
+        keypoints: float32 (P, K, 3): x, y in pixels of the image (x right, y down, pixel centres at integers), score in [0, 1];
+            a missing joint is (NaN, NaN, 0).
+        image_index: int64 (P,): which image of the batch each person belongs to. Default: 0, 1, ..., P-1.
+        boxes: float32 (P, 4): the region each person was looked for in, as x0, y0, x1, y1 in pixels, or None.
+        skeleton: which joints these are, by name or as a `posert.Skeleton`.
+
+    Raises:
+        InputError: shapes disagree, or a value is out of range.
+    """
+
+    keypoints: NDArray[np.float32]
+    image_index: NDArray[np.int64] = field(default=None)  # type: ignore[assignment]
+    boxes: NDArray[np.float32] | None = None
+    skeleton: Skeleton = "coco18"  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        skeleton = get_skeleton(self.skeleton)
+        keypoints = check_keypoints(self.keypoints, len(skeleton))
+        people = len(keypoints)
+        index = np.arange(people) if self.image_index is None else np.asarray(self.image_index)
+        if index.shape != (people,) or (people and (not np.issubdtype(index.dtype, np.integer) or index.min() < 0)):
+            raise InputError(f"image_index must be {people} integers >= 0, one a person; got {index.dtype} of shape {index.shape}")
+        boxes = self.boxes
+        if boxes is not None:
+            boxes = np.asarray(boxes, np.float32)
+            if boxes.shape != (people, 4) or not np.isfinite(boxes).all():
+                raise InputError(f"boxes must be finite x0, y0, x1, y1 of shape ({people}, 4), got shape {boxes.shape}")
+        for name, value in (("skeleton", skeleton), ("keypoints", keypoints), ("image_index", index.astype(np.int64)), ("boxes", boxes)):
+            object.__setattr__(self, name, value)
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def __getitem__(self, key: Any) -> Poses:
+        """Select people by an integer, a slice, a mask or an array of indices; the result is `Poses` again."""
+        if isinstance(key, (int, np.integer)):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"person {key} of {len(self)}")
+            key = slice(key, key + 1 or None)
+        boxes = None if self.boxes is None else self.boxes[key]
+        return Poses(self.keypoints[key], self.image_index[key], boxes, self.skeleton)
+
+    def __iter__(self) -> Iterator[Poses]:
+        return (self[person] for person in range(len(self)))
+
+    def convert(self, skeleton: str | Skeleton) -> Poses:
+        """The same people with the joints of another skeleton; see `posert.skeleton.convert_keypoints`."""
+        target = get_skeleton(skeleton)
+        return Poses(convert_keypoints(self.keypoints, self.skeleton, target), self.image_index, self.boxes, target)
+
+
+@dataclass(frozen=True, eq=False)
+class TransferBatch:
+    """N people and the pose that each is to be re-drawn in.
+
+    Attributes:
+        source: uint8 (N, H, W, 3), or a list of N images (H, W, 3) of any sizes, one person each.
+        target: the wanted poses, N of them. `Poses` with `boxes` are framed by those boxes: the box becomes the picture that is drawn.
+            `Poses` without boxes, or an array (N, K, 3) in the model's own skeleton, are in pixels of the source images.
+        source_pose: where the person is in each source image, N `Poses`, in pixels of the source images. It decides what is cropped out of
+            an image that does not have the network's proportions; without it an estimator finds the person.
+
+    Raises:
+        InputError: the three do not have the same length, or an entry is not an image or a pose.
+    """
+
+    source: Images
+    target: Poses | NDArray[np.float32]
+    source_pose: Poses | None = None
+
+    def __post_init__(self) -> None:
+        target = self.target if isinstance(self.target, Poses) else check_keypoints(self.target)
+        object.__setattr__(self, "target", target)
+        if self.source_pose is not None and not isinstance(self.source_pose, Poses):
+            raise InputError(f"source_pose must be posert.Poses or None, got {type(self.source_pose).__name__}")
+        try:
+            count = len(self.source)
+        except TypeError as error:
+            raise InputError(f"source must be a batch or a list of images, got {type(self.source).__name__}") from error
+        if len(target) != count:
+            raise InputError(f"target must hold one pose for each source image: {count} images, {len(target)} poses")
+        if self.source_pose is not None and len(self.source_pose) != count:
+            raise InputError(f"source_pose must hold one pose for each source image: {count} images, {len(self.source_pose)} poses")
+
+    @classmethod
+    def of(cls, batch: TransferBatch | Mapping[str, Any]) -> TransferBatch:
+        """The batch itself, or one made from a mapping with the keys source, target and, if wanted, source_pose."""
+        if isinstance(batch, cls):
+            return batch
+        if not isinstance(batch, Mapping):
+            raise InputError(f"a batch is a posert.TransferBatch or a dict with its fields, got {type(batch).__name__}")
+        known = {"source", "target", "source_pose"}
+        if not {"source", "target"} <= batch.keys() <= known:
+            raise InputError(f"a batch needs the keys source and target (and may have source_pose), got {sorted(map(str, batch))}")
+        return cls(**batch)
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+
+@dataclass(frozen=True, eq=False)
+class TransferResult:
+    """What `Transfer.run` returns.
+
+    Attributes:
+        images: uint8 (N, H, W, 3): the re-posed people, at the network's size.
+        coarse: uint8 (N, H, W, 3): the first stage's result, or None where the model has one stage.
+        mask: uint8 (N, H, W): 1 where the target pose's body is expected (specs K2).
+        stage_ms: milliseconds spent in each step, by name, in the order they ran.
+    """
+
+    images: Image
+    coarse: Image | None
+    mask: Image
+    stage_ms: dict[str, float]
+
+    def __len__(self) -> int:
+        return len(self.images)

@@ -1,0 +1,80 @@
+"""What every training shares: seeds, moving averages of weights, the learning-rate curve, and checkpoints that a run resumes from."""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - libraries that draw from the global generator
+    torch.manual_seed(seed)
+
+
+def cosine_rate(step: int, steps: int, *, warmup: int = 200, final: float = 0.02) -> float:
+    """Factor on the base learning rate: a linear warm-up, then half a cosine down to `final`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Scale each parameter group's learning rate from the value it was created with."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
+
+
+class Average:
+    """An exponential moving average of a module's parameters and buffers, short-sighted at first."""
+
+    def __init__(self, module: nn.Module, decay: float = 0.999) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Take one step towards the module's present weights."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value, 1 - decay)
+            else:
+                self.state[name].copy_(value)
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint beside its final name and rename it, so that a stop in between leaves the last one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    torch.save(dict(state), temporary)
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Read a checkpoint (tensors and plain values only), or None where there is none."""
+    return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+def batches(count: int, batch: int, seed: int, start: int) -> Iterator[np.ndarray]:
+    """Endless batches of indices 0..count-1, a new permutation each epoch; `start` skips that many batches, so a resumed run goes on."""
+    per_epoch = max(count // batch, 1)
+    step = start
+    while True:
+        epoch, position = divmod(step, per_epoch)
+        order = np.random.default_rng((seed, epoch)).permutation(count)
+        for i in range(position, per_epoch):
+            yield order[i * batch : (i + 1) * batch]
+            step += 1

@@ -1,0 +1,43 @@
+"""Scores of estimated keypoints and of generated pictures, as defined in specs R-7."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from posert.errors import InputError
+
+
+def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Mean structural similarity of picture pairs: uniform 7 x 7 window, per channel, unbiased covariance (specs R-7, K17).
+
+    Args:
+        first, second: uint8 (N, H, W, 3), at least 7 pixels a side.
+    """
+    if first.shape != second.shape or first.dtype != np.uint8 or second.dtype != np.uint8:
+        raise InputError(f"SSIM needs two uint8 batches of one shape, got {first.dtype} {first.shape} and {second.dtype} {second.shape}")
+    return float(np.mean([structural_similarity(a, b, data_range=255, channel_axis=-1) for a, b in zip(first, second, strict=True)]))
+
+
+def mask_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
+    """SSIM over whole frames after both pictures were multiplied by a {0, 1} mask (N, H, W); black on black counts as equal (specs R-7)."""
+    return ssim(first * mask[..., None], second * mask[..., None])
+
+
+def pck(
+    predicted: NDArray[np.float32], truth: NDArray[np.float32], torso: tuple[int, int], threshold: float = 0.2
+) -> NDArray[np.float64]:
+    """Percentage of correct keypoints per joint, as fractions (specs R-7): distance at most `threshold` of the torso's length.
+
+    Args:
+        predicted: (N, K, 2 or more): x, y in pixels; NaN counts as wrong.
+        truth: (N, K, 2 or more), all joints annotated.
+        torso: indices of left shoulder and right hip.
+
+    Returns:
+        float64 (K,).
+    """
+    size = np.linalg.norm(truth[:, torso[0], :2] - truth[:, torso[1], :2], axis=-1)
+    distance = np.linalg.norm(predicted[..., :2] - truth[..., :2], axis=-1)
+    return np.mean(distance <= threshold * size[:, None], axis=0, dtype=np.float64)
