@@ -21,6 +21,10 @@ NETWORK_FILE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.onnx"
 PLAN_FILE = r"plans/[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 _MEMBER = f"{NETWORK_FILE}|{PLAN_FILE}"
 _IDENTIFIER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_KEYS = (
+    *("format", "version", "name", "task", "paper", "description", "skeleton", "networks", "preprocess", "postprocess"),
+    *("batch_sizes", "files", "variants", "training", "metrics", "licences"),
+)
 _DTYPES = ("float32", "float16", "uint8", "int32", "int64", "bool")
 _TASKS = ("estimation", "transfer")
 _PAPERS = {"cpm": "estimation", "pg2": "transfer"}
@@ -112,8 +116,8 @@ class Variant:
     def parse(cls, value: Any, where: str) -> Variant:
         """Check one entry of `variants`."""
         entry = check_object(value, where, ("backend", "precision", "parity"))
-        names = (check_text(entry[key], f"{where}.{key}", pattern=_IDENTIFIER) for key in ("backend", "precision"))
-        return cls(*names, check_object(entry["parity"], f"{where}.parity"))
+        backend, precision = (check_text(entry[key], f"{where}.{key}", pattern=_IDENTIFIER) for key in ("backend", "precision"))
+        return cls(backend, precision, check_object(entry["parity"], f"{where}.parity"))
 
 
 @dataclass(frozen=True)
@@ -272,14 +276,12 @@ class Manifest:
         Raises:
             BundleError: a field is missing, unknown, or of the wrong type or value; the message names the field.
         """
-        required = ("format", "version", "name", "task", "paper", "description", "skeleton", "networks", "preprocess")
-        required += ("postprocess", "batch_sizes", "files", "variants", "training", "metrics", "licences")
         if not isinstance(document, Mapping) or document.get("format") != FORMAT:
             raise BundleError(f'this is not a posert bundle: the manifest\'s "format" must be "{FORMAT}"')
         if document.get("version") != VERSION or document["version"] is True:
             found = document.get("version")
             raise BundleError(f"the bundle's format version is {found!r:.40}; this posert reads version {VERSION}: update posert")
-        entry = check_object(document, "manifest", required)
+        entry = check_object(document, "manifest", _KEYS)
         task: Any = check_text(entry["task"], "task", choices=_TASKS)
         paper = check_text(entry["paper"], "paper", choices=[name for name, of in _PAPERS.items() if of == task])
         listed = check_list(entry["networks"], "networks", 1, 16)

@@ -1,0 +1,267 @@
+"""`Engine` and `Session`: a bundle's networks, ready to run, by the fastest vendor that this machine has."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from posert import backends, zoo
+from posert.backends import CANDIDATES, Array, Candidate, Program
+from posert.bundle import Bundle
+from posert.errors import ExecutionError, InputError, MissingDependency, NoVariantError
+from posert.manifest import Manifest, NetworkSpec, Variant
+
+
+class Engine:
+    """An opened bundle whose networks are loaded and can be run. Threads may share it; each takes a session of its own.
+
+    Attributes:
+        path: the bundle's file.
+        manifest: what the bundle says about itself.
+        backend: the vendor that runs it, such as ``"onnxruntime"``.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        precision: of the variant that was chosen, such as ``"fp32"``.
+    """
+
+    def __init__(self, bundle: Bundle, program: Program, variant: Variant, device: str, explanation: str) -> None:
+        """Use `Engine.open`."""
+        self.path = bundle.path
+        self.manifest: Manifest = bundle.manifest
+        self.backend = variant.backend
+        self.precision = variant.precision
+        self.device = device
+        self._program: Program | None = program
+        self._explanation = explanation
+
+    @classmethod
+    def open(
+        cls,
+        name_or_path: str | os.PathLike[str],
+        *,
+        backend: str | None = None,
+        device: str | None = None,
+        precision: str | None = None,
+    ) -> Engine:
+        """Open a model. What is given explicitly works or is refused; what is left out is chosen, and `explain` says why.
+
+        The CPU threads of a run are those of `posert.get_num_threads` at this moment.
+
+        Args:
+            name_or_path: the name of an embedded model, such as ``"cpm-s"``, or the path of a `.posert` file.
+            backend: ``"tensorrt"``, ``"tensorrt_rtx"``, ``"onnxruntime"`` or ``"openvino"``; None takes the first that can run.
+            device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; None takes the first that can run.
+            precision: of the variant, such as ``"fp32"``; None takes the bundle's first.
+
+        Raises:
+            InputError: no such model, file, backend or device.
+            BundleError: the file is damaged.
+            MissingDependency: a package or device is missing that the choice needs; the message says how to get it.
+            NoVariantError: the bundle has no variant for the choice, or this version of posert has no such backend.
+            BackendError: the vendor cannot load a network.
+        """
+        candidates = _select(backend, device)
+        bundle = Bundle.open(_locate(name_or_path))
+        passed: list[str] = []
+        lacking = False
+        for candidate in candidates:
+            try:
+                variant = _variant(bundle.manifest, candidate, precision)
+                program = _load(bundle, candidate, device or candidate.device)
+            except (MissingDependency, NoVariantError) as error:
+                lacking |= isinstance(error, MissingDependency)
+                passed.append(f"{candidate.name}: passed over: {error}")
+                continue
+            chosen = f"{candidate.name}: chosen: {program.summary}, {variant.precision}"
+            rest = [f"{other.name}: not tried" for other in candidates[len(passed) + 1 :]]
+            return cls(bundle, program, variant, device or candidate.device, "\n".join([*passed, chosen, *rest]))
+        wanted = f"backend {backend or 'any'}, device {device or 'any'}, precision {precision or 'any'}"
+        error_class = MissingDependency if lacking else NoVariantError
+        raise error_class(f"{bundle.path.name} cannot run here with {wanted}:\n  " + "\n  ".join(passed))
+
+    def __repr__(self) -> str:
+        return f"Engine({self.manifest.name!r}, backend={self.backend!r}, device={self.device!r}, precision={self.precision!r})"
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def explain(self) -> str:
+        """One line for each backend that was considered, in order: passed over and why, or chosen."""
+        return self._explanation
+
+    def session(self) -> Session:
+        """A session for the calling thread.
+
+        Raises:
+            ExecutionError: the engine was closed.
+        """
+        if self._program is None:
+            raise ExecutionError(f"the engine of {self.manifest.name!r} was closed; open it again")
+        return Session(self.manifest, self._program)
+
+    def close(self) -> None:
+        """Give back the networks. Sessions of this engine can no longer run; closing twice does nothing."""
+        program, self._program = self._program, None
+        if program is not None:
+            program.close()
+
+
+class Session:
+    """Runs an engine's networks for the thread that made it; from `Engine.session`.
+
+    Attributes:
+        manifest: of the engine's bundle.
+    """
+
+    def __init__(self, manifest: Manifest, program: Program) -> None:
+        """Use `Engine.session`."""
+        self.manifest = manifest
+        self._runner = program.runner()
+        self._thread = threading.get_ident()
+
+    def run(self, network: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run one network. Inputs are compared with the manifest before the vendor sees them.
+
+        Args:
+            network: its name in the manifest, such as ``"estimator"``.
+            inputs: every input by name: arrays of exactly the dtype and shape of the manifest, all with the same batch N, which
+                is between 0 and the largest of the manifest's batch sizes.
+
+        Returns:
+            Every output by name, in fresh memory.
+
+        Raises:
+            InputError: no such network, an input is missing, unknown or of another dtype or shape, or N is too large.
+            ExecutionError: the vendor failed, the engine was closed, or another thread than the session's own calls.
+        """
+        if threading.get_ident() != self._thread:
+            raise ExecutionError("a session belongs to the thread that made it; call engine.session() in this thread")
+        spec = next((n for n in self.manifest.networks if n.name == network), None)
+        if spec is None:
+            raise InputError(f"no network {network!r}; the bundle has {[n.name for n in self.manifest.networks]}")
+        batch = _check_inputs(spec, inputs, self.manifest.batch_sizes[-1])
+        if batch == 0:
+            return {t.name: np.empty((0, *t.shape[1:]), t.dtype) for t in spec.outputs}  # type: ignore[arg-type]
+        outputs = self._runner.run(network, {name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        for tensor in spec.outputs:
+            found, shape = outputs[tensor.name], (batch, *tensor.shape[1:])
+            if found.shape != shape or found.dtype != tensor.dtype:
+                raise ExecutionError(f"output {tensor.name!r} of network {network!r} is {found.dtype} {found.shape}, not {shape}")
+        return outputs
+
+
+def _check_inputs(spec: NetworkSpec, inputs: Mapping[str, Array], largest: int) -> int:
+    """The batch size of inputs that are as the manifest says."""
+    names = [tensor.name for tensor in spec.inputs]
+    if not isinstance(inputs, Mapping) or set(inputs) != set(names):
+        given = sorted(map(str, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
+        raise InputError(f"network {spec.name!r} needs a dict with the inputs {names}, got {given}")
+    batch = None
+    for tensor in spec.inputs:
+        array = inputs[tensor.name]
+        wanted = f"input {tensor.name!r} of network {spec.name!r} must be a {tensor.dtype} array of shape {tensor.shape}"
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{wanted}, got {type(array).__name__}")
+        if array.dtype != tensor.dtype or array.ndim != len(tensor.shape) or array.shape[1:] != tensor.shape[1:]:
+            raise InputError(f"{wanted}, got {array.dtype} of shape {array.shape}")
+        if batch is not None and len(array) != batch:
+            raise InputError(f"{wanted} with the N of the other inputs, {batch}; got {len(array)}")
+        batch = len(array)
+    if batch is None or batch > largest:
+        raise InputError(f"network {spec.name!r} runs batches of at most {largest}, got {batch}; split the batch")
+    return batch
+
+
+def _locate(name_or_path: str | os.PathLike[str]) -> Path:
+    """The bundle's file: a path where it looks like one or is there, else a name of the zoo."""
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise InputError(f"a model is a zoo name or a path, got {type(name_or_path).__name__}")
+    text = os.fspath(name_or_path)
+    is_path = not isinstance(name_or_path, str) or text.endswith(".posert") or bool({"/", os.sep} & set(text))
+    if is_path or (text not in zoo.names() and "\0" not in text and Path(text).is_file()):
+        return Path(text)
+    return zoo.path(text)
+
+
+def _select(backend: str | None, device: str | None) -> list[Candidate]:
+    """The candidates that an explicit choice leaves, in order."""
+    names = list(dict.fromkeys(candidate.backend for candidate in CANDIDATES))
+    if backend is not None and backend not in names:
+        near = difflib.get_close_matches(str(backend), names, n=1)
+        raise InputError(
+            f"no backend {backend!r}; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}")
+        )
+    kind, colon, index = str(device).partition(":")
+    if device is not None and not (
+        device in ("cpu", "cuda") or (kind == "cuda" and colon and index.isascii() and index.isdigit())
+    ):
+        raise InputError(f"no device {device!r}; use 'cpu', 'cuda' or 'cuda:N'")
+    fitting = [c for c in CANDIDATES if backend in (None, c.backend) and (device is None or c.device == kind)]
+    if not fitting:
+        raise InputError(f"backend {backend!r} does not run on device {device!r}")
+    return fitting
+
+
+def _variant(manifest: Manifest, candidate: Candidate, precision: str | None) -> Variant:
+    """The bundle's variant for a candidate.
+
+    Raises:
+        NoVariantError: there is none, or this version of posert cannot run it.
+    """
+    if not backends.is_built(candidate):
+        raise NoVariantError(f"this version of posert has no {candidate.backend} backend")
+    for variant in manifest.variants:
+        if variant.backend == candidate.backend and precision in (None, variant.precision):
+            return variant
+    having = ", ".join(f"{variant.backend} {variant.precision}" for variant in manifest.variants)
+    wanted = candidate.backend if precision is None else f"{candidate.backend} {precision}"
+    raise NoVariantError(f"the bundle has no variant for {wanted} that passed its parity gate; it has {having}")
+
+
+def _load(bundle: Bundle, candidate: Candidate, device: str) -> Program:
+    """Load the networks, or say what the machine lacks.
+
+    Raises:
+        MissingDependency: a package or device is not there.
+    """
+    from posert.ops import get_num_threads
+
+    reason = backends.missing(candidate)
+    if reason is not None:
+        raise MissingDependency(reason)
+    try:
+        threads = get_num_threads()
+    except MissingDependency:  # a source tree whose kernels are not compiled
+        threads = os.cpu_count() or 1
+    networks = [backends.Network(spec, bundle.read(spec.file)) for spec in bundle.manifest.networks]
+    return backends.load(candidate, networks, device, threads)
+
+
+def open_for(
+    task: str, engine: str | os.PathLike[str] | Engine, backend: str | None = None, device: str | None = None
+) -> tuple[Engine, bool]:
+    """The engine of a pipeline, and whether it was opened here and so is the pipeline's to close.
+
+    Raises:
+        InputError: the model is for another task, or an engine that is open already was given a backend or device.
+        PosertError: see `Engine.open`.
+    """
+    opened = not isinstance(engine, Engine)
+    if not isinstance(engine, Engine):
+        engine = Engine.open(engine, backend=backend, device=device)
+    elif backend is not None or device is not None:
+        raise InputError("the engine is open already; give backend and device to posert.Engine.open, or a name or path here")
+    if engine.manifest.task != task:
+        name, found = engine.manifest.name, engine.manifest.task
+        if opened:
+            engine.close()
+        raise InputError(f"{name!r} is a model for {found}; this needs one for {task}")
+    return engine, opened

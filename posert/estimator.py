@@ -1,0 +1,188 @@
+"""`Estimator`: images and boxes in, people's joints out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posert.engine import Engine, Session, open_for
+from posert.errors import InputError
+from posert.geometry import fit_aspect
+from posert.images import Color, assign_boxes, check_color, check_images
+from posert.stopwatch import Stopwatch
+from posert.types import Image, Images, Poses
+
+
+class Estimator:
+    """Finds one person's joints in each box of each image. Threads may share it.
+
+    Attributes:
+        engine: the engine that runs the network.
+        flip_test: whether every person is looked at twice, the second time mirrored, and the heatmaps are averaged: a little
+            more accurate, twice the time.
+    """
+
+    def __init__(
+        self,
+        engine: str | os.PathLike[str] | Engine,
+        *,
+        backend: str | None = None,
+        device: str | None = None,
+        flip_test: bool = False,
+    ) -> None:
+        """Open a model.
+
+        Args:
+            engine: a zoo name such as ``"cpm-s"``, the path of a `.posert` file, or an open `posert.Engine`, which stays open
+                when the estimator is closed.
+            backend: see `posert.Engine.open`.
+            device: see `posert.Engine.open`.
+            flip_test: average with a second, mirrored look.
+
+        Raises:
+            InputError: the model is not for estimation.
+            PosertError: see `posert.Engine.open`.
+        """
+        self.engine, self._owned = open_for("estimation", engine, backend, device)
+        self.flip_test = bool(flip_test)
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        return f"Estimator({self.engine!r}, flip_test={self.flip_test})"
+
+    def __enter__(self) -> Estimator:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the engine if it was opened here."""
+        if self._owned:
+            self.engine.close()
+
+    @property
+    def stage_ms(self) -> dict[str, float]:
+        """Milliseconds that each step of the calling thread's latest `run` took: crop, network, decode."""
+        return dict(getattr(self._local, "stage_ms", {}))
+
+    def run(self, images: Images, boxes: Any = None, *, color: Color = "rgb") -> Poses:
+        """Find the joints of every person in every image.
+
+        All people of all images go through the network together, in batches as large as the model allows; how they are grouped
+        makes no difference to the result.
+
+        Args:
+            images: uint8 (N, H, W, 3), or a list of N uint8 arrays (H, W, 3) of any sizes. N may be 0.
+            boxes: where the people are, as x0, y0, x1, y1 in pixels with edges: (0, 0, W, H) is the whole image. None: each image
+                is one person; (N, 4): one box for each image; a list of N arrays (n_i, 4): any number for each image. Boxes may
+                reach beyond the image, but must not lie wholly outside. They should enclose the person tightly: the model adds
+                its own margin.
+            color: channel order of the images, ``"rgb"`` or ``"bgr"``.
+
+        Returns:
+            The people, image after image in the order of the boxes, in fresh memory: joints in pixels of their image (centres at
+            integers), scores in [0, 1]; `image_index` says which image, `boxes` holds the boxes as they were given.
+
+        Raises:
+            InputError: images or boxes cannot be used; the message names which. Nothing has been run then.
+            ExecutionError: the network failed.
+        """
+        color = check_color(color)
+        arrays = check_images(images)
+        given, index = assign_boxes(arrays, boxes)
+        height, width = self.engine.manifest.preprocess.size
+        padding = 1.0 if boxes is None else self.engine.manifest.preprocess.box_scale
+        crops = fit_aspect(given, width / height, padding)
+        keypoints = np.empty((len(given), len(self.engine.manifest.skeleton), 3), np.float32)
+        watch = Stopwatch()
+        self._local.stage_ms = watch.stage_ms
+        largest = self.engine.manifest.batch_sizes[-1]
+        for start in range(0, len(given), largest):
+            part = slice(start, start + largest)
+            first, last = index[part][0], index[part][-1] + 1
+            self._run_batch(arrays[first:last], crops[part], index[part] - first, color, keypoints[part], watch)
+        return Poses(keypoints, index, given, self.engine.manifest.skeleton)
+
+    def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:
+        """Run grey images through the network once for each batch size, so that the first real run is as fast as the next ones.
+
+        Args:
+            batch_sizes: at least 1 each; None takes the model's own.
+
+        Raises:
+            InputError: a batch size is not a positive integer.
+        """
+        for size in check_batch_sizes(self.engine.manifest.batch_sizes if batch_sizes is None else batch_sizes):
+            self.run(np.full((size, *self.engine.manifest.preprocess.size, 3), 128, np.uint8))
+
+    def _run_batch(
+        self,
+        images: list[Image],
+        crops: NDArray[np.float32],
+        index: NDArray[np.int64],
+        color: Color,
+        out: NDArray[np.float32],
+        watch: Stopwatch,
+    ) -> None:
+        """Find the joints of one batch of people and write them to `out`."""
+        from posert.ops import crop_resize, decode_heatmaps
+
+        manifest = self.engine.manifest
+        session, buffer = self._workspace(len(crops))
+        transforms: NDArray[np.float32] | None = None
+        total: NDArray[np.float32] | None = None
+        for flip in (False, True) if self.flip_test else (False,):
+            with watch.step("crop"):
+                _, matrices = crop_resize(
+                    images,
+                    crops,
+                    manifest.preprocess.size,
+                    manifest.preprocess.mean,
+                    manifest.preprocess.scale,
+                    image_index=index,
+                    flip=flip,
+                    fill=manifest.preprocess.fill,
+                    channels="rgb" if color == manifest.preprocess.channels else "bgr",
+                    out=buffer,
+                )
+            with watch.step("network"):
+                heatmaps = session.run("estimator", {"image": buffer})["heatmaps"][:, : len(manifest.skeleton)]
+            if total is None:
+                total, transforms = heatmaps, matrices
+            else:
+                total = (total + heatmaps[:, manifest.skeleton.flip, :, ::-1]) * np.float32(0.5)
+        assert total is not None  # noqa: S101 - the loop above ran
+        with watch.step("decode"):
+            method, stride = manifest.postprocess.method, manifest.postprocess.stride
+            decode_heatmaps(total, method, stride=stride, transforms=transforms, out=out)
+
+    def _workspace(self, count: int) -> tuple[Session, NDArray[np.float32]]:
+        """The calling thread's session, and its input buffer for `count` people."""
+        local = self._local
+        if not hasattr(local, "session"):
+            local.session = self.engine.session()
+        if len(getattr(local, "buffer", ())) < count:
+            local.buffer = np.empty((count, 3, *self.engine.manifest.preprocess.size), np.float32)
+        return local.session, local.buffer[:count]
+
+
+def check_batch_sizes(sizes: Iterable[int]) -> list[int]:
+    """Return batch sizes as a list.
+
+    Raises:
+        InputError: one is not a positive integer.
+    """
+    try:
+        result = list(sizes)
+    except TypeError:
+        result = [sizes]  # type: ignore[list-item]
+    if not all(isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size > 0 for size in result):
+        raise InputError(f"batch sizes must be positive integers, got {result}")
+    return result

@@ -1,0 +1,346 @@
+"""`Transfer`: people and poses in, the same people in those poses out."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from posert.engine import Engine, Session, open_for
+from posert.errors import InputError
+from posert.estimator import Estimator, check_batch_sizes
+from posert.geometry import fit_aspect, person_boxes, to_box
+from posert.images import Color, check_color, check_images, whole_boxes
+from posert.stopwatch import Stopwatch
+from posert.types import Image, Images, Poses, TransferBatch, TransferResult, check_keypoints
+
+_SAME_ASPECT = 0.02
+_WriteSource = Callable[[slice, NDArray[np.float32]], None]
+
+
+class Transfer:
+    """Re-draws people in other poses. Threads may share it.
+
+    Attributes:
+        engine: the engine that runs the network.
+    """
+
+    def __init__(
+        self,
+        engine: str | os.PathLike[str] | Engine,
+        *,
+        estimator: str | os.PathLike[str] | Engine | Estimator | None = None,
+        backend: str | None = None,
+        device: str | None = None,
+    ) -> None:
+        """Open a model.
+
+        Args:
+            engine: a zoo name such as ``"pg2-s"``, the path of a `.posert` file, or an open `posert.Engine`, which stays open
+                when the pipeline is closed.
+            estimator: finds the person in source images that are not in the network's proportions and come without a pose: a
+                `posert.Estimator`, or what one is made from. None is ``"cpm-s"``. It is opened when first needed.
+            backend: see `posert.Engine.open`.
+            device: see `posert.Engine.open`.
+
+        Raises:
+            InputError: the model is not for transfer.
+            PosertError: see `posert.Engine.open`.
+        """
+        self.engine, self._owned = open_for("transfer", engine, backend, device)
+        self._estimator = estimator
+        self._device = device
+        self._own_estimator: Estimator | None = None
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        return f"Transfer({self.engine!r})"
+
+    def __enter__(self) -> Transfer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the engine and the estimator if they were opened here."""
+        with self._lock:
+            if self._own_estimator is not None:
+                self._own_estimator.close()
+        if self._owned:
+            self.engine.close()
+
+    @property
+    def estimator(self) -> Estimator:
+        """What finds the person in a source image, opened when first asked for.
+
+        Raises:
+            PosertError: it cannot be opened; see `posert.Engine.open`.
+        """
+        if isinstance(self._estimator, Estimator):
+            return self._estimator
+        with self._lock:
+            if self._own_estimator is None:
+                opened = isinstance(self._estimator, Engine)
+                name = "cpm-s" if self._estimator is None else self._estimator
+                self._own_estimator = Estimator(name, device=None if opened else self._device)
+            return self._own_estimator
+
+    def run(self, batch: TransferBatch | Mapping[str, Any], *, color: Color = "rgb") -> TransferResult:
+        """Re-draw each source person in its target pose.
+
+        A source image whose proportions are within 2 % of the network's is taken whole; of any other, a box around the person is
+        cut out. A target with boxes is framed by them: the box, grown to the network's proportions, becomes the picture. A target
+        without boxes is in pixels of the source image, and so lands where it is there.
+
+        Args:
+            batch: N source images, N target poses and, if known, N source poses; or a dict with those keys. N may be 0.
+            color: channel order of the source images and of the result, ``"rgb"`` or ``"bgr"``.
+
+        Returns:
+            N pictures of the network's size, in fresh memory, with what each step took in milliseconds: locate (where an
+            estimator was needed), crop, rasterize, network, to_uint8, mask.
+
+        Raises:
+            InputError: images or poses cannot be used, or no person was found in a source image; the message names which.
+            ExecutionError: the network failed.
+        """
+        batch, color = TransferBatch.of(batch), check_color(color)
+        images = check_images(batch.source, "source")
+        watch = Stopwatch()
+        boxes = self._source_boxes(images, batch.source_pose, color, watch)
+        target = self._target(batch.target, boxes)
+
+        def write_source(part: slice, out: NDArray[np.float32]) -> None:
+            self._crop(images[part], boxes[part], color, out)
+
+        return self._draw(write_source, target, color, watch)
+
+    def prepare(self, source: Images, source_pose: Poses | None = None, *, color: Color = "rgb") -> PreparedSource:
+        """Do once what depends on the source alone: find the person, cut it out, bring it into the network's range.
+
+        Args:
+            source: N images, as in `posert.TransferBatch`.
+            source_pose: N poses, as there.
+            color: channel order of the source images, and of later results.
+
+        Returns:
+            A handle whose `run` takes poses.
+
+        Raises:
+            InputError: images or poses cannot be used, or no person was found in an image; the message names which.
+        """
+        images, color = check_images(source, "source"), check_color(color)
+        if source_pose is not None and (not isinstance(source_pose, Poses) or len(source_pose) != len(images)):
+            raise InputError(
+                f"source_pose must be None or posert.Poses with one pose for each of the {len(images)} source images"
+            )
+        boxes = self._source_boxes(images, source_pose, color, Stopwatch())
+        pictures = np.empty((len(images), 3, *self.engine.manifest.preprocess.size), np.float32)
+        self._crop(images, boxes, color, pictures)
+        return PreparedSource(self, pictures, boxes, color)
+
+    def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:
+        """Run a grey picture through all steps once for each batch size, so that the first real run is as fast as the next ones.
+
+        Args:
+            batch_sizes: at least 1 each; None takes the model's own.
+
+        Raises:
+            InputError: a batch size is not a positive integer.
+        """
+        manifest = self.engine.manifest
+        for size in check_batch_sizes(manifest.batch_sizes if batch_sizes is None else batch_sizes):
+            images = np.full((size, *manifest.preprocess.size, 3), 128, np.uint8)
+            self.run(TransferBatch(images, np.zeros((size, len(manifest.skeleton), 3), np.float32)))
+
+    def _source_boxes(self, images: list[Image], pose: Poses | None, color: Color, watch: Stopwatch) -> NDArray[np.float32]:
+        """The part of each source image that the network sees, float32 (N, 4)."""
+        height, width = self.engine.manifest.preprocess.size
+        aspect = width / height
+        boxes = whole_boxes(images)
+        odd = [i for i, image in enumerate(images) if abs(image.shape[1] / image.shape[0] / aspect - 1) > _SAME_ASPECT]
+        if odd and pose is None:
+            with watch.step("locate"):
+                boxes[odd] = fit_aspect(locate(self.estimator, [images[i] for i in odd], odd, color), aspect)
+        elif odd and pose is not None:
+            empty = [i for i in odd if not (pose.keypoints[i, :, 2] > 0).any()]
+            if empty:
+                raise InputError(f"source_pose has no joints for images {empty[:10]}, which must be cropped around the person")
+            boxes[odd] = fit_aspect(person_boxes(pose.keypoints[odd]), aspect)
+        return boxes
+
+    def _target(self, target: Poses | NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The target joints in network pixels and in the model's skeleton, float32 (N, K, 3)."""
+        manifest = self.engine.manifest
+        if not isinstance(target, Poses):
+            return to_box(check_keypoints(target, len(manifest.skeleton)), boxes, manifest.preprocess.size)
+        if target.boxes is not None:
+            boxes = fit_aspect(target.boxes, manifest.preprocess.size[1] / manifest.preprocess.size[0])
+        return to_box(target.convert(manifest.skeleton).keypoints, boxes, manifest.preprocess.size)
+
+    def _crop(self, images: list[Image], boxes: NDArray[np.float32], color: Color, out: NDArray[np.float32]) -> None:
+        from posert.ops import crop_resize
+
+        pre = self.engine.manifest.preprocess
+        channels = "rgb" if color == pre.channels else "bgr"
+        crop_resize(images, boxes, pre.size, pre.mean, pre.scale, fill=pre.fill, channels=channels, out=out)
+
+    def _draw(self, write_source: _WriteSource, target: NDArray[np.float32], color: Color, watch: Stopwatch) -> TransferResult:
+        """Run the network on all people, batch after batch.
+
+        Args:
+            write_source: writes the source pictures of a slice of the people into float32 (n, 3, H, W).
+            target: (N, K, 3) in network pixels.
+            color: channel order of the result.
+            watch: adds up the steps.
+        """
+        from posert.ops import pose_mask, to_uint8
+
+        manifest = self.engine.manifest
+        height, width = manifest.preprocess.size
+        count, largest = len(target), manifest.batch_sizes[-1]
+        images = np.empty((count, height, width, 3), np.uint8)
+        stages = {tensor.name for tensor in manifest.network("generator").outputs}
+        coarse = np.empty_like(images) if "coarse" in stages else None
+        mask = np.empty((count, 1, height, width), np.uint8)
+        for start in range(0, count, largest):
+            part = slice(start, min(start + largest, count))
+            outputs = self._run_batch(write_source, part, target[part], watch)
+            with watch.step("to_uint8"):
+                to_uint8(outputs["image"], out=images[part])
+                if coarse is not None:
+                    to_uint8(outputs["coarse"], out=coarse[part])
+            with watch.step("mask"):
+                post = manifest.postprocess
+                pose_mask(target[part], (height, width), radius=post.mask_radius, closing=post.mask_closing, out=mask[part])
+        if color != manifest.preprocess.channels:
+            images = np.ascontiguousarray(images[..., ::-1])
+            coarse = None if coarse is None else np.ascontiguousarray(coarse[..., ::-1])
+        return TransferResult(images, coarse, mask[:, 0], watch.stage_ms)
+
+    def _run_batch(
+        self, write_source: _WriteSource, part: slice, target: NDArray[np.float32], watch: Stopwatch
+    ) -> dict[str, NDArray[Any]]:
+        """Fill the calling thread's input buffer and run the network."""
+        from posert.ops import rasterize_discs
+
+        workspace = self._workspace(len(target))
+        buffer, drawn = workspace.buffer[: len(target)], workspace.drawn[: len(target)]
+        pre = self.engine.manifest.preprocess
+        with watch.step("crop"):
+            write_source(part, buffer[:, :3])
+        with watch.step("rasterize"):
+            rasterize_discs(target, pre.size, pre.radius, previous=drawn, out=buffer[:, 3:])
+            drawn[:] = target
+        with watch.step("network"):
+            return workspace.session.run("generator", {"input": buffer})
+
+    def _workspace(self, count: int) -> _Workspace:
+        workspace: _Workspace | None = getattr(self._local, "workspace", None)
+        if workspace is None or len(workspace.buffer) < count:
+            session = self.engine.session() if workspace is None else workspace.session
+            workspace = _Workspace(session, count, len(self.engine.manifest.skeleton), self.engine.manifest.preprocess.size)
+            self._local.workspace = workspace
+        return workspace
+
+
+class _Workspace:
+    """One thread's session and network input: pictures in the first three channels, one pose plane a joint in the others.
+
+    Attributes:
+        buffer: float32 (n, 3 + K, H, W).
+        drawn: float32 (n, K, 3): the joints whose discs the pose planes hold now.
+    """
+
+    def __init__(self, session: Session, count: int, joints: int, size: tuple[int, int]) -> None:
+        self.session = session
+        self.buffer = np.full((count, 3 + joints, *size), -1, np.float32)
+        self.drawn = np.full((count, joints, 3), np.nan, np.float32)
+
+
+class PreparedSource:
+    """N source people, ready to be drawn in any number of poses; from `Transfer.prepare`. Threads may share it.
+
+    Attributes:
+        boxes: float32 (N, 4): the part of each source image that is seen, as x0, y0, x1, y1 in pixels.
+    """
+
+    def __init__(self, transfer: Transfer, pictures: NDArray[np.float32], boxes: NDArray[np.float32], color: Color) -> None:
+        """Use `Transfer.prepare`."""
+        self.boxes = boxes
+        self._transfer = transfer
+        self._pictures = pictures
+        self._color = color
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def run(self, target: Poses | NDArray[np.float32], source_index: ArrayLike | None = None) -> TransferResult:
+        """Draw the source people in poses.
+
+        Args:
+            target: M poses, as in `posert.TransferBatch`.
+            source_index: integers (M,): which source takes each pose. None: pose m goes to source m, or all to the only one.
+
+        Returns:
+            M pictures; see `Transfer.run`.
+
+        Raises:
+            InputError: the poses or indices cannot be used.
+            ExecutionError: the network failed.
+        """
+        target = target if isinstance(target, Poses) else check_keypoints(target)
+        index = self._index(len(target), source_index)
+        points = self._transfer._target(target, self.boxes[index])
+
+        def write_source(part: slice, out: NDArray[np.float32]) -> None:
+            np.take(self._pictures, index[part], axis=0, out=out)
+
+        return self._transfer._draw(write_source, points, self._color, Stopwatch())
+
+    def _index(self, poses: int, source_index: ArrayLike | None) -> NDArray[np.int64]:
+        if source_index is None:
+            if poses != len(self) and len(self) != 1:
+                raise InputError(f"{len(self)} sources take {len(self)} poses, got {poses}; say which with source_index")
+            return np.arange(poses) if len(self) == poses else np.zeros(poses, np.int64)
+        index = np.asarray(source_index)
+        integers = index.dtype.kind in "iu" or index.size == 0
+        if index.shape != (poses,) or not integers or (poses and not 0 <= index.min() <= index.max() < len(self)):
+            raise InputError(f"source_index must be {poses} integers in 0..{len(self) - 1}, one a pose; got shape {index.shape}")
+        return index.astype(np.int64)
+
+
+def locate(estimator: Estimator, images: list[Image], names: list[int], color: Color) -> NDArray[np.float32]:
+    """Boxes around the one person in each image, found by looking twice: at the whole image, then at the person.
+
+    Args:
+        estimator: finds the joints.
+        images: P images.
+        names: what to call each image in an error.
+        color: channel order of the images.
+
+    Returns:
+        float32 (P, 4): see `posert.geometry.person_boxes`.
+
+    Raises:
+        InputError: no person was found in an image.
+    """
+    poses = estimator.run(images, color=color)
+    found = (poses.keypoints[..., 2] > 0).any(1)
+    if not found.all():
+        lost = [names[i] for i in np.flatnonzero(~found)[:10]]
+        raise InputError(f"no person found in source images {lost}; give source_pose, or crop the images to the person")
+    boxes = person_boxes(poses.keypoints)
+    inside = np.concatenate([np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:], whole_boxes(images)[:, 2:])], axis=1)
+    again = np.flatnonzero((inside[:, 2:] > inside[:, :2]).all(1))
+    poses = estimator.run([images[i] for i in again], inside[again], color=color)
+    found = (poses.keypoints[..., 2] > 0).any(1)
+    boxes[again[found]] = person_boxes(poses.keypoints[found])
+    return boxes
