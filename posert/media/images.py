@@ -41,6 +41,21 @@ def read_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> NDArray[n
         InputError: the file is not there, empty, truncated, damaged, not a picture, without pixels or too large. The message
             names it.
     """
+    data, header = _checked(path, max_pixels)
+    return _upright(_decode(data, header, str(path)), header.orientation)
+
+
+def check_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> None:
+    """Refuse what `read_image` would refuse before decoding: a file that is absent, truncated, no picture or too large.
+
+    Raises:
+        InputError: as `read_image`.
+    """
+    _checked(path, max_pixels)
+
+
+def _checked(path: str | Path, max_pixels: float) -> tuple[bytes, Header]:
+    """The bytes of a picture that is whole and not too large, and what its header says."""
     if not max_pixels > 0:
         raise InputError(f"max_pixels must be greater than 0, got {max_pixels}")
     # No format that is read stores more than 8 bytes a pixel (16-bit RGBA), apart from what surrounds the pixels.
@@ -54,7 +69,7 @@ def read_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> NDArray[n
             f"{str(path)!r} is {size} = {header.width * header.height / 1e6:.1f} megapixels; "
             f"at most {max_pixels / 1e6:g} are read (raise the limit with max_pixels=, or --max-pixels on the command line)"
         )
-    return _upright(_decode(data, header, str(path)), header.orientation)
+    return data, header
 
 
 def _decode(data: bytes, header: Header, name: str) -> NDArray[np.uint8]:

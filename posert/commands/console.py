@@ -1,0 +1,80 @@
+"""What the commands share: options with one meaning everywhere, tables, progress, JSON on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+_LARGER = "Refuse larger pictures before they are decoded."
+MaxPixels = Annotated[float, typer.Option(metavar="PIXELS", help=_LARGER, show_default="50e6")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text for a reader.")]
+Backend = Annotated[str | None, typer.Option(metavar="NAME", help="Runtime of the networks; by default the first that can run.")]
+Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; by default the first that can run.")]
+
+DEFAULT_MAX_PIXELS = 50e6
+PIPE_WIDTH = 120
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    """A console of the terminal's width, or of a fixed one where the output is a pipe or a file."""
+    from rich.console import Console
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table on stdout; cells are plain text."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    console().print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print names and what is to be said about each, on stdout."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 3, 0, 0))
+    for name, text in facts:
+        table.add_row(Text(name, style="bold"), Text(text))
+    console().print(table)
+
+
+def print_json(document: Any) -> None:
+    """Print a JSON document on stdout."""
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def say(message: str) -> None:
+    """Tell the reader something, on stdout, as it is: not wrapped, so that paths can be copied."""
+    print(message)
+
+
+def progress() -> AbstractContextManager[Progress]:
+    """A progress bar on stderr that vanishes when it is done; nothing is shown where stderr is no terminal."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console(to_stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes for a reader."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"

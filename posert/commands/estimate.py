@@ -1,0 +1,238 @@
+"""`posert estimate`: pictures in, joints out, as JSON or as drawn skeletons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, Json, MaxPixels, print_json, progress, say
+from posert.errors import InputError
+
+if TYPE_CHECKING:
+    from posert.commands.boxes import Boxes
+    from posert.estimator import Estimator
+    from posert.formats import ImageInfo
+    from posert.types import Image, Poses
+
+BATCH = 32
+"""Pictures that are in memory at a time."""
+
+
+def run(
+    source: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A picture, or a folder of pictures.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PATH", help="NAME.json, NAME.png (or .jpg, .webp), or a folder.")
+    ] = None,
+    boxes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.json|X0,Y0,X1,Y1", help="Where the people are, in pixels; without it each picture is one person."
+        ),
+    ] = None,
+    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="An estimation model; see 'posert models'.")] = "cpm-s",
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="coco|openpose", help="Kind of JSON; coco unless told otherwise.")
+    ] = None,
+    skeleton: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Convert to these joints (coco17, coco18, mpii16, ...); default: the model's own."),
+    ] = None,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")
+    ] = False,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    backend: Backend = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Find people's joints in one picture or in a folder of pictures.
+
+    \b
+    Joints, as COCO JSON:     posert estimate me.jpg -o me.json
+    A drawn skeleton:         posert estimate me.jpg -o drawn.png
+    Some people of many:      posert estimate us.jpg --boxes us.json -o drawn.png
+    A folder into one file:   posert estimate photos -o photos.json
+    A folder of skeletons:    posert estimate photos -o drawn
+    A folder for OpenPose:    posert estimate photos --format openpose -o poses
+    Into another program:     posert estimate me.jpg --json | jq .annotations
+
+    A folder as output gets one file for each picture: a drawn skeleton, or
+    with --format openpose a JSON file.
+
+    A file of boxes holds a list of \\[x0, y0, x1, y1] in pixels for a single
+    picture, an object from file names to such lists, or COCO annotations.
+    """
+    job = _plan(source, output, format_, as_json=as_json)
+    from posert.commands.boxes import read_boxes
+    from posert.estimator import Estimator
+    from posert.media.images import check_image
+    from posert.skeleton import get_skeleton
+
+    wanted = None if skeleton is None else get_skeleton(skeleton)
+    given = None if boxes is None else read_boxes(boxes, [path.name for path in job.pictures])
+    for path in job.pictures:  # all of them, before the first is worked on
+        check_image(path, max_pixels=max_pixels)
+    estimator = Estimator(model, backend=backend, device=device, flip_test=flip_test)
+    everyone: list[tuple[ImageInfo, Poses]] = []
+    for path, image, poses in _estimate(estimator, job.pictures, given, max_pixels):
+        converted = poses if wanted is None else poses.convert(wanted)
+        everyone.append((_info(path, image), converted))
+        if job.each is not None:
+            _write_one(job, path, image, converted)
+    document = _document(job, everyone)
+    if job.json_file is not None:
+        from posert.formats import write_json
+
+        write_json(job.json_file, document)
+    _report(job, everyone, document if as_json else None)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What to read and what to write, checked before any work.
+
+    Attributes:
+        pictures: the files to read.
+        kind: of the JSON.
+        json_file: where all poses go, or None.
+        each: file to write for each picture, or None.
+        folder: to be created for them, or None.
+    """
+
+    pictures: list[Path]
+    kind: Literal["coco", "openpose"]
+    json_file: Path | None = None
+    each: dict[Path, Path] | None = None
+    folder: Path | None = None
+
+
+def _plan(source: Path, output: Path | None, kind: str | None, *, as_json: bool) -> _Job:
+    from posert.media.files import check_folder_writable, check_writable
+    from posert.media.images import WRITABLE, list_images
+
+    if kind not in (None, "coco", "openpose"):
+        raise InputError(f"--format must be coco or openpose, got {kind!r}")
+    chosen: Literal["coco", "openpose"] = "openpose" if kind == "openpose" else "coco"
+    several = source.is_dir()
+    pictures = list_images(source) if several else [source]
+    if chosen == "openpose" and several and (as_json or (output is not None and output.suffix.lower() == ".json")):
+        raise InputError("OpenPose's format holds one picture a file: name a folder with -o, or use --format coco")
+    if output is None:
+        if not as_json:
+            raise InputError("nothing would be written: name a file or folder with -o, or use --json")
+        return _Job(pictures, chosen)
+    suffix = output.suffix.lower()
+    if suffix == ".json" and not output.is_dir():
+        check_writable(output)
+        return _Job(pictures, chosen, json_file=output)
+    if suffix in WRITABLE and not output.is_dir():
+        if several:
+            raise InputError(
+                f"a folder of pictures cannot become the single picture {str(output)!r}: name a folder, or a .json file"
+            )
+        if kind is not None:
+            raise InputError(f"--format {kind} is for JSON, but {str(output)!r} is a picture; leave it out")
+        check_writable(output)
+        _keep_apart(pictures, [output])
+        return _Job(pictures, chosen, each={source: output})
+    if suffix and not output.is_dir():
+        raise InputError(f"what is {str(output)!r} to be? Use .json for poses, {', '.join(WRITABLE)} for a picture, or a folder")
+    if kind == "coco":
+        raise InputError("COCO's format holds all pictures in one file: name it with -o NAME.json")
+    check_folder_writable(output)
+    each = {path: output / name for path, name in _names(pictures, "_keypoints.json" if kind == "openpose" else ".png").items()}
+    _keep_apart(pictures, list(each.values()))
+    return _Job(pictures, chosen, each=each, folder=output)
+
+
+def _names(pictures: list[Path], ending: str) -> dict[Path, str]:
+    """A file name for each picture's result; a.jpg and a.png do not share one."""
+    stems = Counter(path.stem for path in pictures)
+    return {path: (path.stem if stems[path.stem] == 1 else path.name) + ending for path in pictures}
+
+
+def _keep_apart(pictures: list[Path], outputs: list[Path]) -> None:
+    overwritten = {path.resolve() for path in pictures} & {path.resolve() for path in outputs}
+    if overwritten:
+        raise InputError(f"{str(min(overwritten))!r} would be overwritten by its own result; write it elsewhere")
+
+
+def _estimate(
+    estimator: Estimator, pictures: list[Path], boxes: list[Boxes] | None, max_pixels: float
+) -> Iterator[tuple[Path, Image, Poses]]:
+    """Each picture with its people, read and run a batch at a time, with a progress bar where there are several."""
+    from posert.media.images import read_image
+
+    with progress() as bar:
+        task = bar.add_task("estimating", total=len(pictures), visible=len(pictures) > 1)
+        for start in range(0, len(pictures), BATCH):
+            paths = pictures[start : start + BATCH]
+            images = [read_image(path, max_pixels=max_pixels) for path in paths]
+            try:
+                poses = estimator.run(images, boxes=None if boxes is None else boxes[start : start + BATCH])
+            except InputError as error:
+                names = ", ".join(repr(path.name) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
+                raise InputError(f"{error} (image 0 is the first of {names})") from error
+            for number, (path, image) in enumerate(zip(paths, images, strict=True)):
+                yield path, image, poses[poses.image_index == number]
+                bar.advance(task)
+
+
+def _info(path: Path, image: Image) -> ImageInfo:
+    from posert.formats import ImageInfo
+
+    return ImageInfo(path.name, image.shape[1], image.shape[0])
+
+
+def _write_one(job: _Job, path: Path, image: Image, poses: Poses) -> None:
+    from posert.draw import draw_poses
+    from posert.formats import openpose_document, write_json
+    from posert.media.files import make_folder
+    from posert.media.images import write_image
+
+    if job.folder is not None:
+        make_folder(job.folder)
+    target = (job.each or {})[path]
+    if target.suffix.lower() == ".json":
+        write_json(target, openpose_document(poses))
+    else:
+        write_image(target, draw_poses(image, poses))
+
+
+def _document(job: _Job, everyone: list[tuple[ImageInfo, Poses]]) -> dict[str, Any]:
+    """All poses as one document of the job's format."""
+    import numpy as np
+
+    from posert.formats import coco_document, openpose_document
+    from posert.types import Poses
+
+    if job.kind == "openpose" and len(everyone) == 1:
+        return openpose_document(everyone[0][1])
+    counts = [len(poses) for _, poses in everyone]
+    boxes = [poses.boxes for _, poses in everyone]
+    joined = Poses(
+        np.concatenate([poses.keypoints for _, poses in everyone]),
+        np.repeat(np.arange(len(everyone)), counts),
+        np.concatenate([box for box in boxes if box is not None]) if all(box is not None for box in boxes) else None,
+        everyone[0][1].skeleton,
+    )
+    return coco_document(joined, [info for info, _ in everyone])
+
+
+def _report(job: _Job, everyone: list[tuple[ImageInfo, Poses]], document: dict[str, Any] | None) -> None:
+    if document is not None:
+        print_json(document)
+        return
+    people = sum(len(poses) for _, poses in everyone)
+    found = (
+        f"{people} {'person' if people == 1 else 'people'} in {len(everyone)} {'picture' if len(everyone) == 1 else 'pictures'}"
+    )
+    if job.folder is not None:
+        say(f"{found}; wrote {len(everyone)} files to {job.folder}")
+    else:
+        say(f"{found}; wrote {job.json_file or next(iter((job.each or {}).values()))}")
