@@ -69,9 +69,8 @@ class TestBackendContract:
             whole = session.run("estimator", {"image": many})["heatmaps"]
             assert whole.shape == (batch, 15, 32, 24)
             for i in range(batch):
-                np.testing.assert_allclose(
-                    whole[i], session.run("estimator", {"image": many[i : i + 1]})["heatmaps"][0], atol=1e-6
-                )
+                alone = session.run("estimator", {"image": many[i : i + 1]})["heatmaps"]
+                np.testing.assert_allclose(whole[i], alone[0], atol=1e-6)
 
     def test_results_are_fresh_memory(self, engine, image):
         session = engine.session()
