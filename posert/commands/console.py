@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-_LARGER = "Refuse larger pictures before they are decoded."
-MaxPixels = Annotated[float, typer.Option(metavar="PIXELS", help=_LARGER, show_default="50e6")]
+_LARGER = "Refuse larger pictures before they are decoded; by default 50 million."
+MaxPixels = Annotated[float, typer.Option(metavar="PIXELS", help=_LARGER, show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text for a reader.")]
 Backend = Annotated[str | None, typer.Option(metavar="NAME", help="Runtime of the networks; by default the first that can run.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; by default the first that can run.")]

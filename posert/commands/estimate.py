@@ -23,28 +23,28 @@ BATCH = 32
 """Pictures that are in memory at a time."""
 
 
+_Source = Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A picture, or a folder of pictures.")]
+_Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="PATH", help="NAME.json, NAME.png (or .jpg, .webp), or a folder.")
+]
+_BOXES = "Where the people are, in pixels; without it each picture is one person."
+_Boxes = Annotated[str | None, typer.Option(metavar="FILE.json|X0,Y0,X1,Y1", help=_BOXES)]
+_Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="An estimation model; see 'posert models'.")]
+_KIND = "Kind of JSON; coco unless told otherwise."
+_Kind = Annotated[str | None, typer.Option("--format", metavar="coco|openpose", help=_KIND)]
+_SKELETON = "Convert to these joints (coco17, coco18, mpii16, ...); default: the model's own."
+_Skeleton = Annotated[str | None, typer.Option(metavar="NAME", help=_SKELETON)]
+_FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
+
+
 def run(
-    source: Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A picture, or a folder of pictures.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="PATH", help="NAME.json, NAME.png (or .jpg, .webp), or a folder.")
-    ] = None,
-    boxes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.json|X0,Y0,X1,Y1", help="Where the people are, in pixels; without it each picture is one person."
-        ),
-    ] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="An estimation model; see 'posert models'.")] = "cpm-s",
-    format_: Annotated[
-        str | None, typer.Option("--format", metavar="coco|openpose", help="Kind of JSON; coco unless told otherwise.")
-    ] = None,
-    skeleton: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Convert to these joints (coco17, coco18, mpii16, ...); default: the model's own."),
-    ] = None,
-    flip_test: Annotated[
-        bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")
-    ] = False,
+    source: _Source,
+    output: _Output = None,
+    boxes: _Boxes = None,
+    model: _Model = "cpm-s",
+    kind: _Kind = None,
+    skeleton: _Skeleton = None,
+    flip_test: _FlipTest = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     backend: Backend = None,
     device: Device = None,
@@ -67,9 +67,10 @@ def run(
     A file of boxes holds a list of \\[x0, y0, x1, y1] in pixels for a single
     picture, an object from file names to such lists, or COCO annotations.
     """
-    job = _plan(source, output, format_, as_json=as_json)
+    job = _plan(source, output, kind, as_json=as_json)
     from posert.commands.boxes import read_boxes
     from posert.estimator import Estimator
+    from posert.formats import write_json
     from posert.media.images import check_image
     from posert.skeleton import get_skeleton
 
@@ -84,12 +85,12 @@ def run(
         everyone.append((_info(path, image), converted))
         if job.each is not None:
             _write_one(job, path, image, converted)
-    document = _document(job, everyone)
     if job.json_file is not None:
-        from posert.formats import write_json
-
-        write_json(job.json_file, document)
-    _report(job, everyone, document if as_json else None)
+        write_json(job.json_file, _document(job, everyone))
+    if as_json:
+        print_json(_document(job, everyone))
+    else:
+        _report(job, everyone)
 
 
 @dataclass(frozen=True)
@@ -224,10 +225,7 @@ def _document(job: _Job, everyone: list[tuple[ImageInfo, Poses]]) -> dict[str, A
     return coco_document(joined, [info for info, _ in everyone])
 
 
-def _report(job: _Job, everyone: list[tuple[ImageInfo, Poses]], document: dict[str, Any] | None) -> None:
-    if document is not None:
-        print_json(document)
-        return
+def _report(job: _Job, everyone: list[tuple[ImageInfo, Poses]]) -> None:
     people = sum(len(poses) for _, poses in everyone)
     found = (
         f"{people} {'person' if people == 1 else 'people'} in {len(everyone)} {'picture' if len(everyone) == 1 else 'pictures'}"

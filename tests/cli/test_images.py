@@ -78,7 +78,7 @@ def test_every_format_is_read(tmp_path, name):
 def test_every_truncation_is_refused(tmp_path, name):
     data, path = encoded(name), tmp_path / name
     whole = None
-    for length in range(len(data)):
+    for length in (n for n in range(len(data)) if n < 150 or n % 17 == 0 or n > len(data) - 50):
         path.write_bytes(data[:length])
         problem = None
         try:
@@ -99,7 +99,7 @@ def test_real_photo_truncated_anywhere(tmp_path, data_root):
     photo = next(iter(sorted((data_root / "lsp" / "images").glob("*.jpg"))))
     data, path = photo.read_bytes(), tmp_path / "photo.jpg"
     assert read_image(photo).ndim == 3
-    for length in [*range(0, len(data) - 1, max(1, len(data) // 200)), len(data) - 2, len(data) - 1]:
+    for length in [*range(0, len(data) - 1, max(1, len(data) // 100)), len(data) - 2, len(data) - 1]:
         path.write_bytes(data[:length])
         with pytest.raises(InputError, match=r"photo\.jpg"):
             read_image(path)
