@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +201,13 @@ def evaluate(
 
 
 def train_stage(
-    stage: CoarseStage | RefineStage, settings: dict[str, Any], sampler: PairSampler, out: Path, evaluate_every: int, score: Any
+    stage: CoarseStage | RefineStage,
+    settings: dict[str, Any],
+    sampler: PairSampler,
+    out: Path,
+    score: Callable[[dict[str, Tensor], int], dict[str, float]],
+    evaluate_every: int = 1000,
+    checkpoint_every: int = 250,
 ) -> dict[str, Tensor]:
     """Run one stage to its last step, from its checkpoint if there is one; return the averaged weights of its generator."""
     average = Average(stage.model)
@@ -221,7 +228,7 @@ def train_stage(
         losses = stage.step(network_input(source, pose), to_tensor(target), mask)
         average.update(stage.model)
         seen += len(source)
-        if (step + 1) % 250 == 0 or step + 1 == settings["steps"]:
+        if (step + 1) % checkpoint_every == 0 or step + 1 == settings["steps"]:
             state = {name: module.state_dict() for name, module in stage.modules().items()}
             state |= {"optimizers": [o.state_dict() for o in stage.optimizers], "average": average.state}
             save_checkpoint(path, state | {"updates": average.updates, "step": step + 1})
@@ -258,15 +265,16 @@ def main() -> None:
     def score_coarse(weights: dict[str, Tensor], step: int) -> dict[str, float]:
         return evaluate(config, weights, None, validation, few, lpips, args.out / f"coarse-{step:06d}.png")
 
-    coarse = train_stage(CoarseStage(config, **settings["coarse"]), settings["coarse"], sampler, args.out, args.evaluate_every, score_coarse)
+    stage = CoarseStage(config, **settings["coarse"])
+    coarse = train_stage(stage, settings["coarse"], sampler, args.out, score_coarse, args.evaluate_every)
     if args.stage == "coarse":
         return
 
     def score_refine(weights: dict[str, Tensor], step: int) -> dict[str, float]:
         return evaluate(config, coarse, weights, validation, few, lpips, args.out / f"refine-{step:06d}.png")
 
-    stage = RefineStage(config, coarse=coarse, **settings["refine"])
-    refine = train_stage(stage, settings["refine"], sampler, args.out, args.evaluate_every, score_refine)
+    adversarial = RefineStage(config, coarse=coarse, **settings["refine"])
+    refine = train_stage(adversarial, settings["refine"], sampler, args.out, score_refine, args.evaluate_every)
     weights = {f"coarse.{k}": v for k, v in coarse.items()} | {f"refine.{k}": v for k, v in refine.items()}
     halves = {name: value.half().contiguous() for name, value in weights.items()}
     save_file(halves, args.out / "weights.safetensors", metadata={"model": "pg2", "config": json.dumps(settings["model"])})

@@ -211,10 +211,10 @@ class RefinementGenerator(nn.Module):
             return
         conv = self.decoder[0].conv1
         channels = conv.in_channels // 2
-        folded = nn.Conv2d(channels, conv.out_channels, 3, padding=1)
+        folded = nn.Conv2d(channels, conv.out_channels, 3, padding=1, device=conv.weight.device, dtype=conv.weight.dtype)
         folded.weight.copy_(conv.weight[:, :channels] + conv.weight[:, channels:])
         folded.bias.copy_(conv.bias)
-        self.decoder[0].conv1 = folded.to(conv.weight)
+        self.decoder[0].conv1 = folded
         self.folded = True
 
 

@@ -1,0 +1,89 @@
+"""The gate: a variant is kept only if it agrees with the float32 module, on pictures, at every batch size (specs R-5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.recipes import Recipe, run_reference
+from posert import Estimator, Session, ops
+from posert.errors import BuildError, InputError
+from posert.geometry import fit_aspect, person_boxes, to_box
+from posert.skeleton import convert_keypoints
+
+TOLERANCE = {"fp32": 1e-4}
+"""Largest absolute difference on outputs of unit scale, by precision (specs R-5)."""
+
+KEYPOINT_TOLERANCE = 0.5
+"""Largest distance of decoded keypoints in heatmap cells (specs R-5)."""
+
+
+def gate(recipe: Recipe, session: Session, precision: str, pictures: Sequence[NDArray[np.uint8]], batches: Sequence[int]) -> dict[str, Any]:
+    """Compare a session with the float32 module.
+
+    Args:
+        recipe: the model.
+        session: an open session of the variant to judge.
+        precision: the variant's precision, a key of `TOLERANCE`.
+        pictures: uint8 (H, W, 3) pictures of people, any sizes; repeated to fill the batches.
+        batches: batch sizes to run.
+
+    Returns:
+        The report that goes into the bundle: ``max_abs``, ``mean_abs``, ``tolerance``, ``batches``, ``images``, and for estimators
+        ``max_keypoint_cells``.
+
+    Raises:
+        BuildError: an output is not finite or differs by more than the tolerance.
+    """
+    inputs = prepare_inputs(recipe, pictures)
+    largest, total, count, cells = 0.0, 0.0, 0, 0.0
+    for batch in batches:
+        part = {name: np.resize(value, (batch, *value.shape[1:])) for name, value in inputs.items()}
+        expected, found = run_reference(recipe, part), session.run(recipe.network, part)
+        for name in recipe.outputs:
+            if not np.isfinite(found[name]).all():
+                raise BuildError(f"{recipe.name}, {precision}: output {name!r} is not finite at batch {batch}")
+            difference = np.abs(found[name].astype(np.float64) - expected[name])
+            largest, total, count = max(largest, float(difference.max())), total + float(difference.sum()), count + difference.size
+        if "heatmaps" in found:
+            cells = max(cells, _keypoint_distance(found["heatmaps"], expected["heatmaps"]))
+    tolerance = TOLERANCE[precision]
+    report = {"max_abs": largest, "mean_abs": total / count, "tolerance": tolerance, "batches": list(batches), "images": len(pictures)}
+    if "heatmaps" in recipe.outputs:
+        report["max_keypoint_cells"] = cells
+    if largest > tolerance or cells > KEYPOINT_TOLERANCE:
+        raise BuildError(
+            f"{recipe.name}, {precision}: the gate failed: largest difference {largest:.2e} (allowed {tolerance:.0e}), "
+            f"keypoints {cells:.2f} cells (allowed {KEYPOINT_TOLERANCE}); nothing was written"
+        )
+    return report
+
+
+def _keypoint_distance(first: NDArray[np.float32], second: NDArray[np.float32]) -> float:
+    """Largest distance between the joints read from two sets of heatmaps, in cells."""
+    a, b = (ops.decode_heatmaps(np.ascontiguousarray(maps[:, :-1]), stride=1)[..., :2] for maps in (first, second))
+    distance = np.linalg.norm(a - b, axis=-1)
+    return float(np.nanmax(distance)) if np.isfinite(distance).any() else 0.0
+
+
+def prepare_inputs(recipe: Recipe, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.float32]]:
+    """The network's inputs made from pictures as the pipelines make them, one a picture."""
+    pre = recipe.manifest["preprocess"]
+    size = (pre["size"][0], pre["size"][1])
+    whole = np.array([(0, 0, p.shape[1], p.shape[0]) for p in pictures], np.float32)
+    boxes = fit_aspect(whole, size[1] / size[0])
+    if recipe.network == "estimator":
+        return {"image": ops.crop_resize(pictures, boxes, size, pre["mean"], pre["scale"], fill=pre.get("fill"))[0]}
+    poses = Estimator("cpm-s").run(list(pictures))
+    found = np.flatnonzero((poses.keypoints[..., 2] > 0).sum(1) >= 2)
+    if not len(found):
+        raise InputError("no person was found in any of the pictures; give pictures of people")
+    frames = fit_aspect(person_boxes(poses.keypoints[found]), size[1] / size[0])
+    people = [pictures[i] for i in found]
+    images = ops.crop_resize(people, frames, size, pre["mean"], pre["scale"], fill=pre.get("fill"))[0]
+    keypoints = to_box(convert_keypoints(poses.keypoints[found], poses.skeleton, recipe.manifest["skeleton"]), frames, size)
+    planes = ops.rasterize_discs(np.roll(keypoints, 1, axis=0), size, pre["radius"])  # each person in the pose of another
+    return {"input": np.concatenate([images, planes], 1)}

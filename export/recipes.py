@@ -1,0 +1,112 @@
+"""What each zoo model is made of: a description `models/<name>.toml` and weights `models/<name>.safetensors` beside it."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from posert.errors import InputError
+from posert.models.cpm import CPM, CPMConfig, FinalBelief
+from posert.models.pg2 import Generator, PG2Config
+from posert.skeleton import get_skeleton
+
+MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model ready to be exported.
+
+    Attributes:
+        name: zoo name.
+        reference: the float32 module that the exported graph is compared with.
+        exported: the module that is exported: `reference`, or an equal one that runs faster.
+        network: the network's name in the bundle.
+        inputs: shape of each input without the batch.
+        outputs: names of the outputs.
+        manifest: the manifest's descriptive fields.
+    """
+
+    name: str
+    reference: nn.Module
+    exported: nn.Module
+    network: str
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+    manifest: Mapping[str, Any]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all models that can be exported."""
+    return tuple(sorted(path.stem for path in MODELS.glob("*.toml")))
+
+
+def load(name: str, weights: Path | None = None) -> Recipe:
+    """Read a model's description and weights.
+
+    Args:
+        name: one of `names()`.
+        weights: another weight file than the zoo's; it must fit the architecture that it names in its own metadata.
+
+    Raises:
+        InputError: the name is unknown, or the weights are missing, damaged or of another architecture.
+    """
+    description = MODELS / f"{name}.toml"
+    if not description.is_file():
+        raise InputError(f"unknown model {name!r}; known: {', '.join(names())}")
+    manifest = tomllib.loads(description.read_text())
+    path = weights or MODELS / f"{name}.safetensors"
+    tensors, metadata = _read_weights(path)
+    if metadata.get("model") != manifest["paper"]:
+        raise InputError(f"{path} holds weights of {metadata.get('model')!r}, but {name} is a {manifest['paper']!r} model")
+    build = _BUILDERS[manifest["paper"]]
+    try:
+        return build(name, tensors, json.loads(metadata["config"]), manifest)
+    except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path} does not fit {name}: {error}") from error
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            return {key: file.get_tensor(key).float() for key in file.keys()}, metadata  # noqa: SIM118 - not a mapping
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read weights {path}: {error}") from error
+
+
+def _cpm(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
+    model = CPM(CPMConfig(**config))
+    model.load_state_dict(tensors)
+    module = FinalBelief(model).eval()
+    size = manifest["preprocess"]["size"]
+    return Recipe(name, module, module, "estimator", {"image": (3, *size)}, ("heatmaps",), manifest)
+
+
+def _pg2(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
+    reference, folded = Generator(PG2Config(**config)).eval(), Generator(PG2Config(**config)).eval()
+    for generator in (reference, folded):
+        generator.load_state_dict(tensors)
+    folded.refine.fold_twin_input()
+    size = manifest["preprocess"]["size"]
+    planes = 3 + len(get_skeleton(manifest["skeleton"]))
+    return Recipe(name, reference, folded, "generator", {"input": (planes, *size)}, ("coarse", "image"), manifest)
+
+
+_BUILDERS: dict[str, Callable[[str, dict[str, Tensor], dict[str, Any], dict[str, Any]], Recipe]] = {"cpm": _cpm, "pg2": _pg2}
+
+
+@torch.no_grad()
+def run_reference(recipe: Recipe, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Run the float32 module on NumPy inputs by name; return NumPy outputs by name."""
+    results = recipe.reference(*(torch.from_numpy(inputs[name]) for name in recipe.inputs))
+    results = results if isinstance(results, tuple) else (results,)
+    return {name: result.numpy() for name, result in zip(recipe.outputs, results, strict=True)}
