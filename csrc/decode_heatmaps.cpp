@@ -13,45 +13,61 @@
 namespace posert {
 namespace {
 
-// Floats as integers of the same order (NaN beyond the infinities): an integer maximum needs no rule for NaN, so it is
-// vectorised.
-POSERT_INLINE std::int32_t ordered(std::int32_t bits) {
-    return bits ^ ((bits >> 31) & 0x7FFFFFFF);
+constexpr std::int64_t kBlock = 256;
+constexpr std::int32_t kSign = std::numeric_limits<std::int32_t>::min(), kInfinity = 0x7F800000;
+
+// As signed integers the bits of positive floats, infinity and NaN order like the floats, and all negative floats lie
+// below. With the sign bit flipped the largest is the negative float farthest from 0, if there is one. Two integer
+// maxima a value: that is vectorised, while a float maximum would need a rule for NaN.
+struct Extremes {
+    std::int32_t greatest, farthest;
+};
+
+POSERT_INLINE Extremes extremes(const float* values, std::int64_t count) {
+    std::int32_t greatest = kSign, farthest = kSign;
+    for (std::int64_t i = 0; i < count; ++i) {
+        std::int32_t bits;
+        std::memcpy(&bits, values + i, sizeof bits);
+        const std::int32_t flipped = bits ^ kSign;
+        greatest = bits > greatest ? bits : greatest;
+        farthest = flipped > farthest ? flipped : farthest;
+    }
+    return {greatest, farthest};
 }
 
-POSERT_INLINE float from_ordered(std::int32_t key) {
-    const std::int32_t bits = ordered(key);
-    float value;
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
+// Index of the first value that equals `wanted`, without a branch a value.
+POSERT_INLINE std::int32_t first_equal(const float* values, std::int32_t count, float wanted) {
+    std::int32_t first = count;
+    for (std::int32_t i = 0; i < count; ++i) {
+        const std::int32_t index = values[i] == wanted ? i : count;
+        first = index < first ? index : first;
+    }
+    return first;
 }
-
-constexpr std::int32_t kInfinityKey = 0x7F800000;
 
 }  // namespace
 
 POSERT_CLONES MapRange map_range(const float* map, std::int64_t count) {
-    std::int32_t most = std::numeric_limits<std::int32_t>::min(), least = std::numeric_limits<std::int32_t>::max();
-    for (std::int64_t i = 0; i < count; ++i) {
-        std::int32_t bits;
-        std::memcpy(&bits, map + i, sizeof bits);
-        const std::int32_t key = ordered(bits);
-        most = key > most ? key : most;
-        least = key < least ? key : least;
+    Extremes all{kSign, kSign};
+    std::int64_t begin = 0, best = 0;
+    for (; begin + kBlock <= count; begin += kBlock) {
+        const Extremes block = extremes(map + begin, kBlock);
+        best = block.greatest > all.greatest ? begin : best;
+        all = {std::max(all.greatest, block.greatest), std::max(all.farthest, block.farthest)};
     }
-    const bool finite = most < kInfinityKey && least > ~kInfinityKey;
-    MapRange range{from_ordered(least), from_ordered(most), finite, 0};
-    if (!finite || !(range.greatest > 0)) return range;
-    // The first block that holds the greatest value, then its place in it.
-    constexpr std::int64_t kBlock = 64;
-    std::int64_t start = 0;
-    for (; start + kBlock <= count; start += kBlock) {
-        std::int32_t found = 0;
-        for (std::int64_t i = 0; i < kBlock; ++i) found |= map[start + i] == range.greatest;
-        if (found != 0) break;
+    const Extremes rest = extremes(map + begin, count - begin);
+    best = rest.greatest > all.greatest ? begin : best;
+    all = {std::max(all.greatest, rest.greatest), std::max(all.farthest, rest.farthest)};
+
+    MapRange range{0, 0, all.greatest < kInfinity && all.farthest < kInfinity, 0};
+    if (all.farthest > 0) {
+        const std::int32_t bits = all.farthest ^ kSign;
+        std::memcpy(&range.least, &bits, sizeof bits);
     }
-    while (map[start] != range.greatest) ++start;
-    range.first = start;
+    if (all.greatest > 0) std::memcpy(&range.greatest, &all.greatest, sizeof all.greatest);
+    if (!range.finite || !(range.greatest > 0)) return range;
+    range.first =
+        best + first_equal(map + best, static_cast<std::int32_t>(std::min(kBlock, count - best)), range.greatest);
     return range;
 }
 

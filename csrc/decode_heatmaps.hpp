@@ -33,9 +33,10 @@ struct Peak {
     double x, y, value;
 };
 
-// Extremes of one map.
+// Bounds of the values of one map.
 struct MapRange {
-    float least, greatest;
+    float least;         // the least value, or 0 if that is less
+    float greatest;      // the greatest value, or 0 if that is greater
     bool finite;         // no NaN and no infinity
     std::int64_t first;  // index of the first greatest value; of no meaning if greatest <= 0
 };

@@ -9,82 +9,112 @@
 
 namespace posert {
 
-// line[i] = pick(line[i], line[i + shift]) for i in [0, count): forwards, so that it reads what is not yet written.
+constexpr std::int64_t kVector = 64;
+constexpr std::int64_t kTaps = 4;
+
+POSERT_INLINE std::int64_t whole_vectors(std::int64_t bytes) {
+    return (bytes + kVector - 1) / kVector * kVector;
+}
+
+// data[i] = the extremum of data[i] and data[i + shift] for each shift, for i in [0, count) and on to a multiple of
+// kVector. A byte is computed from what lies at it and after it, so it may be done in place, from the front.
 template <bool kLargest>
-POSERT_INLINE void merge_shifted(std::uint8_t* line, std::int64_t shift, std::int64_t count) {
-    // Both pointers may name the same bytes, but what is read at i + shift is written only later: no iteration depends
-    // on another.
-    std::uint8_t* to = line;
-    const std::uint8_t* from = line + shift;
+POSERT_INLINE void merge(std::uint8_t* data, const std::int64_t (&shifts)[kTaps], std::int64_t count) {
+    const std::uint8_t *a = data + shifts[0], *b = data + shifts[1], *c = data + shifts[2], *d = data + shifts[3];
+    for (std::int64_t i = 0; i < count; i += kVector) {
 #if defined(__clang__)
 #pragma clang loop vectorize(assume_safety)
 #elif defined(__GNUC__)
 #pragma GCC ivdep
 #endif
-    for (std::int64_t i = 0; i < count; ++i) to[i] = kLargest ? std::max(to[i], from[i]) : std::min(to[i], from[i]);
-}
-
-// The extremum of the `window` bytes from each on, for `count` bytes of a line of count + window - 1: by doubling,
-// log2(window) passes.
-template <bool kLargest>
-POSERT_INLINE void running_line(std::uint8_t* line, std::int64_t window, std::int64_t step, std::int64_t count) {
-    std::int64_t covered = 1;
-    while (2 * covered <= window) {
-        merge_shifted<kLargest>(line, covered * step, (count + window - 2 * covered) * step);
-        covered *= 2;
+        for (std::int64_t j = i; j < i + kVector; ++j) {
+            const std::uint8_t ab = kLargest ? std::max(a[j], b[j]) : std::min(a[j], b[j]);
+            const std::uint8_t cd = kLargest ? std::max(c[j], d[j]) : std::min(c[j], d[j]);
+            const std::uint8_t abcd = kLargest ? std::max(ab, cd) : std::min(ab, cd);
+            data[j] = kLargest ? std::max(data[j], abcd) : std::min(data[j], abcd);
+        }
     }
-    if (covered < window) merge_shifted<kLargest>(line, (window - covered) * step, count * step);
 }
 
-// One dilation or erosion of a height x width image in `in`, into `out`. scratch: (height + 2 reach_y) * width + width
-// + 2 reach_x bytes.
+// Each of `count` elements of `step` bytes becomes the extremum of itself and the window - 1 elements after it, which
+// `data` must hold. A pass widens the window up to five times.
 template <bool kLargest>
-POSERT_INLINE void running_image(const std::uint8_t* in, std::uint8_t* out, std::int64_t height, std::int64_t width,
-                                 std::int64_t reach, std::uint8_t* scratch) {
-    const std::int64_t reach_x = std::min(reach, width), reach_y = std::min(reach, height);
-    const std::uint8_t neutral = kLargest ? 0 : 255;
-    std::uint8_t* line = scratch + (height + 2 * reach_y) * width;
-    std::memset(scratch, neutral, static_cast<std::size_t>(reach_y * width));
-    std::memset(scratch + (height + reach_y) * width, neutral, static_cast<std::size_t>(reach_y * width));
-    for (std::int64_t y = 0; y < height; ++y) {
-        std::memset(line, neutral, static_cast<std::size_t>(reach_x));
-        std::memcpy(line + reach_x, in + y * width, static_cast<std::size_t>(width));
-        std::memset(line + reach_x + width, neutral, static_cast<std::size_t>(reach_x));
-        running_line<kLargest>(line, 2 * reach_x + 1, 1, width);
-        std::memcpy(scratch + (reach_y + y) * width, line, static_cast<std::size_t>(width));
+POSERT_INLINE void running(std::uint8_t* data, std::int64_t window, std::int64_t step, std::int64_t count) {
+    for (std::int64_t covered = 1; covered < window;) {
+        std::int64_t shifts[kTaps];
+        for (std::int64_t tap = 0; tap < kTaps; ++tap)
+            shifts[tap] = std::min((tap + 1) * covered, window - covered) * step;
+        covered = std::min((kTaps + 1) * covered, window);
+        merge<kLargest>(data, shifts, (count + window - covered) * step);
     }
-    running_line<kLargest>(scratch, 2 * reach_y + 1, width, height);
-    std::memcpy(out, scratch, static_cast<std::size_t>(height * width));
 }
 
-POSERT_CLONES void dilate_image(const std::uint8_t* in, std::uint8_t* out, std::int64_t height, std::int64_t width,
-                                std::int64_t reach, std::uint8_t* scratch) {
-    running_image<true>(in, out, height, width, reach, scratch);
+// One image on its way through dilations and erosions. It lies in `plane` with margins of neutral bytes, which every
+// window may reach: reach_y rows above and below, reach_x bytes before each row, which are also those after the row
+// above it. So a pass is one loop over all bytes, without rows and remainders.
+struct Workspace {
+    std::int64_t height, width, reach_x, reach_y, pitch, bytes;
+    std::vector<std::uint8_t> plane;
+
+    Workspace(std::int64_t rows, std::int64_t columns, std::int64_t reach)
+        // A window that reaches beyond the far border sees the whole line, whatever its size.
+        : height(rows),
+          width(columns),
+          reach_x(std::min(reach, columns)),
+          reach_y(std::min(reach, rows)),
+          pitch(columns + reach_x),
+          bytes((rows + 2 * reach_y) * pitch + reach_x),
+          // A pass ends with a whole vector, each of whose bytes looks ahead by as much as the window.
+          plane(static_cast<std::size_t>(bytes + 2 * reach_x + kVector)) {}
+};
+
+// One dilation or erosion of the image whose rows lie `stride` bytes apart from `in` on, which may be the plane's own
+// first row. The result begins at the plane's first byte, `pitch` bytes a row.
+template <bool kLargest>
+POSERT_INLINE void running_image(Workspace& work, const std::uint8_t* in, std::int64_t stride) {
+    constexpr int kNeutral = kLargest ? 0 : 255;
+    const auto margin = static_cast<std::size_t>(work.reach_x), row_bytes = static_cast<std::size_t>(work.width);
+    std::uint8_t* first = work.plane.data() + work.reach_y * work.pitch;
+    // From the last row up, because rows move down.
+    std::memset(first + work.height * work.pitch, kNeutral,
+                static_cast<std::size_t>(work.reach_y * work.pitch) + margin);
+    for (std::int64_t y = work.height - 1; y >= 0; --y) {
+        std::uint8_t* row = first + y * work.pitch;
+        std::memmove(row + work.reach_x, in + y * stride, row_bytes);
+        std::memset(row, kNeutral, margin);
+    }
+    std::memset(work.plane.data(), kNeutral, static_cast<std::size_t>(work.reach_y * work.pitch));
+    const std::int64_t window_x = 2 * work.reach_x + 1, window_y = 2 * work.reach_y + 1;
+    running<kLargest>(work.plane.data(), window_x, 1, work.bytes - 2 * work.reach_x);
+    running<kLargest>(work.plane.data(), window_y, work.pitch, work.height);
 }
 
-POSERT_CLONES void erode_image(const std::uint8_t* in, std::uint8_t* out, std::int64_t height, std::int64_t width,
-                               std::int64_t reach, std::uint8_t* scratch) {
-    running_image<false>(in, out, height, width, reach, scratch);
+POSERT_CLONES void dilate_image(Workspace& work, const std::uint8_t* in, std::int64_t stride) {
+    running_image<true>(work, in, stride);
+}
+
+POSERT_CLONES void erode_image(Workspace& work, const std::uint8_t* in, std::int64_t stride) {
+    running_image<false>(work, in, stride);
 }
 
 void morphology(Morphology operation, const MorphologyImages& images, std::int64_t size) {
-    const std::int64_t reach = size / 2, height = images.height, width = images.width;
+    const std::int64_t height = images.height, width = images.width;
     if (height * width == 0) return;
-    const std::int64_t bytes = (height + 2 * std::min(reach, height)) * width + width + 2 * std::min(reach, width);
     const bool dilates_first = operation == Morphology::kDilate || operation == Morphology::kClosing;
     const bool twice = operation == Morphology::kOpening || operation == Morphology::kClosing;
-    parallel_for(images.count, std::max<std::int64_t>(1, (1 << 15) / (height * width)),
-                 [&](std::int64_t begin, std::int64_t end) {
-                     std::vector<std::uint8_t> scratch(static_cast<std::size_t>(bytes));
-                     for (std::int64_t image = begin; image < end; ++image) {
-                         const std::uint8_t* in = images.in + image * images.in_stride;
-                         std::uint8_t* out = images.out + image * images.out_stride;
-                         (dilates_first ? dilate_image : erode_image)(in, out, height, width, reach, scratch.data());
-                         if (twice)
-                             (dilates_first ? erode_image : dilate_image)(out, out, height, width, reach,
-                                                                          scratch.data());
-                     }
-                 });
+    const std::int64_t grain = std::max<std::int64_t>(1, (1 << 15) / (height * width));
+    parallel_for(images.count, grain, [&](std::int64_t begin, std::int64_t end) {
+        Workspace work(height, width, size / 2);
+        for (std::int64_t image = begin; image < end; ++image) {
+            const std::uint8_t* in = images.in + image * images.in_stride;
+            std::uint8_t* out = images.out + image * images.out_stride;
+            (dilates_first ? dilate_image : erode_image)(work, in, width);
+            if (twice) (dilates_first ? erode_image : dilate_image)(work, work.plane.data(), work.pitch);
+            for (std::int64_t y = 0; y < height; ++y) {
+                std::memcpy(out + y * width, work.plane.data() + y * work.pitch, static_cast<std::size_t>(width));
+            }
+        }
+    });
 }
 
 }  // namespace posert
