@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # a script's own folder is on the path, the one above it is not
+sys.path.append(str(ROOT))  # behind the installed posert, which has the compiled kernels
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
