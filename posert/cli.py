@@ -46,7 +46,7 @@ class _Group(TyperGroup):
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"posert: {message}" if status == INTERRUPTED else f"posert: error: {message}", file=sys.stderr)
+    print(f"posert: {message}" if status == INTERRUPTED else f"posert: error: {message}", file=sys.stderr, flush=True)
     sys.exit(status)
 
 

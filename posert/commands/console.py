@@ -12,6 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.console import Console
     from rich.progress import Progress
 
 _LARGER = "Refuse larger pictures before they are decoded; by default 50 million."
@@ -24,12 +25,11 @@ DEFAULT_MAX_PIXELS = 50e6
 PIPE_WIDTH = 120
 
 
-def console(*, to_stderr: bool = False) -> Console:
-    """A console of the terminal's width, or of a fixed one where the output is a pipe or a file."""
+def console() -> Console:
+    """Stdout, as wide as the terminal, or of a fixed width where it is a pipe or a file."""
     from rich.console import Console
 
-    stream = sys.stderr if to_stderr else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PIPE_WIDTH, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -69,10 +69,13 @@ def say(message: str) -> None:
 
 def progress() -> AbstractContextManager[Progress]:
     """A progress bar on stderr that vanishes when it is done; nothing is shown where stderr is no terminal."""
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    shown = sys.stderr.isatty()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console(to_stderr=True), transient=True, disable=not sys.stderr.isatty())
+    # Some versions of rich write an empty line even for a disabled bar, unless their console is quiet.
+    return Progress(*columns, console=Console(stderr=True, quiet=not shown), transient=True, disable=not shown)
 
 
 def megabytes(count: int) -> str:
