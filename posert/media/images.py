@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ _ENCODING: dict[str, list[int]] = {
     ".bmp": [],
 }
 WRITABLE = tuple(_ENCODING)
+_LARGEST_SIDE = 1_000_000
 
 
 def read_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -69,14 +71,25 @@ def _checked(path: str | Path, max_pixels: float) -> tuple[bytes, Header]:
             f"{str(path)!r} is {size} = {header.width * header.height / 1e6:.1f} megapixels; "
             f"at most {max_pixels / 1e6:g} are read (raise the limit with max_pixels=, or --max-pixels on the command line)"
         )
+    if max(header.width, header.height) > _LARGEST_SIDE or header.width * header.height > _most_pixels():
+        raise InputError(
+            f"{str(path)!r} is {size}; OpenCV decodes sides of at most {_LARGEST_SIDE} and {_most_pixels()} pixels "
+            "(for more pixels set OPENCV_IO_MAX_IMAGE_PIXELS before the program starts)"
+        )
     return data, header
+
+
+def _most_pixels() -> int:
+    """OpenCV's own limit, which is read when it is loaded."""
+    given = os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS", "")
+    return int(given) if given.isascii() and given.isdigit() else 1 << 30
 
 
 def _decode(data: bytes, header: Header, name: str) -> NDArray[np.uint8]:
     flags = cv2.IMREAD_UNCHANGED if header.alpha else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # larger than OpenCV's own limit, or damage that only the decoder sees
+    except cv2.error as error:  # damage that only the decoder sees
         raise InputError(f"{name!r} ({header.format}) cannot be decoded: {error.err or error}") from error
     if pixels is None or pixels.shape[:2] != (header.height, header.width):
         raise InputError(

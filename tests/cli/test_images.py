@@ -238,6 +238,17 @@ def test_too_large_is_refused_without_decoding_and_the_limit_can_be_raised(tmp_p
         read_image(small, max_pixels=float("nan"))
 
 
+def test_limits_of_the_decoder_are_told(tmp_path, monkeypatch):
+    (tmp_path / "bomb.png").write_bytes(png(40_000, 40_000))
+    (tmp_path / "long.png").write_bytes(png(2_000_000, 2))
+    for name in ("bomb.png", "long.png"):
+        with pytest.raises(InputError, match="OpenCV decodes sides of at most 1000000 and 1073741824 pixels"):
+            read_image(tmp_path / name, max_pixels=float("inf"))
+    monkeypatch.setenv("OPENCV_IO_MAX_IMAGE_PIXELS", "1000")
+    with pytest.raises(InputError, match="and 1000 pixels"):
+        read_image(tmp_path / "bomb.png", max_pixels=1e12)
+
+
 def test_paths_that_are_no_picture(tmp_path):
     device = Path("/dev/zero")
     for path, words in (
