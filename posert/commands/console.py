@@ -12,7 +12,6 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.console import Console
     from rich.progress import Progress
 
 _LARGER = "Refuse larger pictures before they are decoded; by default 50 million."

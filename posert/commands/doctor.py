@@ -59,6 +59,7 @@ def examine() -> dict[str, Any]:
     """
     import posert
     from posert import backends, zoo
+    from posert.backends.onnxruntime import providers
 
     kernels = _kernels()
     packages = {name: _package(*entry) for name, entry in PACKAGES.items()}
@@ -71,7 +72,7 @@ def examine() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": {"name": _processor(), **_cpus(), **kernels},
-        "onnxruntime_providers": _providers(),
+        "onnxruntime_providers": providers(),
         "gpu": _gpu(),
         "packages": packages,
         "backends": {name: {"can_run": reason is None, "missing": reason} for name, reason in survey.items()},
@@ -121,14 +122,6 @@ def _package(distribution: str, command: str) -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {"distribution": distribution, "version": None, "install": command}
-
-
-def _providers() -> list[str]:
-    try:
-        import onnxruntime
-    except ImportError:
-        return []
-    return list(onnxruntime.get_available_providers())
 
 
 def _gpu() -> dict[str, Any]:
