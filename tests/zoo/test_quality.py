@@ -1,0 +1,49 @@
+"""The embedded models, through the public pipelines, are as good on real held-out pictures as their cards say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="reading LSP needs SciPy; pip install posert[train]")
+pytest.importorskip("skimage", reason="SSIM needs scikit-image; pip install posert[train]")
+torch = pytest.importorskip("torch", reason="LPIPS needs torch; pip install posert[train]")
+
+from posert import Estimator, Transfer, TransferBatch  # noqa: E402
+from training.data import market1501  # noqa: E402
+from training.data.lsp import load_lsp  # noqa: E402
+from training.lpips import LPIPS  # noqa: E402
+from training.metrics import mask_ssim, pck, ssim  # noqa: E402
+
+TORSO = (5, 8)  # left shoulder and right hip in cpm14
+
+
+def test_cpm_s_on_leeds_sports_pose(data_root: Path) -> None:
+    """PCK@0.2 over 14 joints on images 901 to 1000 with true boxes (specs R-7)."""
+    people = load_lsp(data_root / "lsp").part(900, 1000)
+    with Estimator("cpm-s") as estimator:
+        poses = estimator.run([people.image(i) for i in range(len(people))], boxes=people.boxes())
+    joints = pck(poses.keypoints, people.keypoints, TORSO)
+    assert joints.mean() >= 0.87
+    assert joints.min() >= 0.75
+
+
+def test_pg2_s_on_market1501(data_root: Path) -> None:
+    """SSIM, mask-SSIM and LPIPS on 200 pairs of identities that were not trained on."""
+    people = market1501.load(data_root / "market1501").split()[1]
+    pairs = people.pairs(200, seed=0)
+    source, target, pose = people.images[pairs[:, 0]], people.images[pairs[:, 1]], people.keypoints[pairs[:, 1]]
+    with Transfer("pg2-s") as transfer:
+        result = transfer.run(TransferBatch(source=source, target=pose))
+    lpips = LPIPS(data_root / "weights")
+    coarse = (ssim(result.coarse, target), mask_ssim(result.coarse, target, result.mask))
+    final = (ssim(result.images, target), mask_ssim(result.images, target, result.mask), lpips.mean_distance(result.images, target))
+    assert coarse[0] >= 0.32
+    assert coarse[1] >= 0.815
+    assert final[0] >= 0.26
+    assert final[1] >= 0.79
+    assert final[2] <= 0.32
+    assert final[2] < lpips.mean_distance(source, target)
+    assert np.isfinite(final).all()
