@@ -1,7 +1,7 @@
 """Export the zoo's models to ONNX, check them against PyTorch, and write them as `.posert` bundles.
 
-    python export/build_engines.py                          every model, into posert/zoo
-    python export/build_engines.py --models cpm-s --out build/bundles
+python export/build_engines.py                          every model, into posert/zoo
+python export/build_engines.py --models cpm-s --out build/bundles
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Precision(str, Enum):
     fp32 = "fp32"
 
 
-def build(name: str, weights: Path | None, precision: str, pictures: list[NDArray[np.uint8]], out: Path, progress: Any) -> dict[str, Any]:
+def build(
+    name: str, weights: Path | None, precision: str, pictures: list[NDArray[np.uint8]], out: Path, progress: Any
+) -> dict[str, Any]:
     """Export one model, judge it, and write its bundle; return the row for the table.
 
     The bundle is first written to a temporary folder and opened by the engine that users will open it with; it takes its place in
@@ -78,7 +80,9 @@ def build(name: str, weights: Path | None, precision: str, pictures: list[NDArra
 
 
 def _table(rows: list[dict[str, Any]], variant: str) -> Table:
-    table = Table("model", "variant", "difference", "cells", "batches", "MB", caption="difference: from PyTorch float32; cells: keypoints")
+    table = Table(
+        "model", "variant", "difference", "cells", "batches", "MB", caption="difference: from PyTorch float32; cells: keypoints"
+    )
     for row in rows:
         if "error" in row:
             table.add_row(row["name"], variant, "[red]failed[/red]", "", "", "")
@@ -86,7 +90,9 @@ def _table(rows: list[dict[str, Any]], variant: str) -> Table:
         report = row["report"]
         difference = f"{report['max_abs']:.1e} < {report['tolerance']:.0e}"
         cells = f"{report['max_keypoint_cells']:.3f}" if "max_keypoint_cells" in report else "-"
-        table.add_row(row["name"], variant, difference, cells, ", ".join(map(str, report["batches"])), f"{row['bytes'] / 1e6:.1f}")
+        table.add_row(
+            row["name"], variant, difference, cells, ", ".join(map(str, report["batches"])), f"{row['bytes'] / 1e6:.1f}"
+        )
     return table
 
 

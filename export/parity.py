@@ -21,7 +21,9 @@ KEYPOINT_TOLERANCE = 0.5
 """Largest distance of decoded keypoints in heatmap cells (specs R-5)."""
 
 
-def gate(recipe: Recipe, session: Session, precision: str, pictures: Sequence[NDArray[np.uint8]], batches: Sequence[int]) -> dict[str, Any]:
+def gate(
+    recipe: Recipe, session: Session, precision: str, pictures: Sequence[NDArray[np.uint8]], batches: Sequence[int]
+) -> dict[str, Any]:
     """Compare a session with the float32 module.
 
     Args:
@@ -32,8 +34,8 @@ def gate(recipe: Recipe, session: Session, precision: str, pictures: Sequence[ND
         batches: batch sizes to run.
 
     Returns:
-        The report that goes into the bundle: ``max_abs``, ``mean_abs``, ``tolerance``, ``batches``, ``images``, and for estimators
-        ``max_keypoint_cells``.
+        The report that goes into the bundle: ``max_abs``, ``mean_abs``, ``tolerance``, ``batches``, ``images``, and for
+        estimators ``max_keypoint_cells``.
 
     Raises:
         BuildError: an output is not finite or differs by more than the tolerance.
@@ -47,11 +49,21 @@ def gate(recipe: Recipe, session: Session, precision: str, pictures: Sequence[ND
             if not np.isfinite(found[name]).all():
                 raise BuildError(f"{recipe.name}, {precision}: output {name!r} is not finite at batch {batch}")
             difference = np.abs(found[name].astype(np.float64) - expected[name])
-            largest, total, count = max(largest, float(difference.max())), total + float(difference.sum()), count + difference.size
+            largest, total, count = (
+                max(largest, float(difference.max())),
+                total + float(difference.sum()),
+                count + difference.size,
+            )
         if "heatmaps" in found:
             cells = max(cells, _keypoint_distance(found["heatmaps"], expected["heatmaps"]))
     tolerance = TOLERANCE[precision]
-    report = {"max_abs": largest, "mean_abs": total / count, "tolerance": tolerance, "batches": list(batches), "images": len(pictures)}
+    report = {
+        "max_abs": largest,
+        "mean_abs": total / count,
+        "tolerance": tolerance,
+        "batches": list(batches),
+        "images": len(pictures),
+    }
     if "heatmaps" in recipe.outputs:
         report["max_keypoint_cells"] = cells
     if largest > tolerance or cells > KEYPOINT_TOLERANCE:

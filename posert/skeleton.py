@@ -57,7 +57,9 @@ def _side(side: str, *parts: str) -> tuple[str, ...]:
 _RIGHT_LEFT_ARMS = _side("right", "shoulder", "elbow", "wrist") + _side("left", "shoulder", "elbow", "wrist")
 _RIGHT_LEFT_LEGS = _side("right", "hip", "knee", "ankle") + _side("left", "hip", "knee", "ankle")
 _FEET = ("left_big_toe", "left_small_toe", "left_heel", "right_big_toe", "right_small_toe", "right_heel")
-_COCO17_PAIRS = tuple(f"{s}_{p}" for p in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle") for s in ("left", "right"))
+_COCO17_PAIRS = tuple(
+    f"{s}_{p}" for p in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle") for s in ("left", "right")
+)
 _LEGS_UP = _side("right", "ankle", "knee", "hip") + _side("left", "hip", "knee", "ankle")
 _ARMS_ACROSS = _side("right", "wrist", "elbow", "shoulder") + _side("left", "shoulder", "elbow", "wrist")
 
@@ -87,17 +89,63 @@ SKELETONS: dict[str, Skeleton] = {
         Skeleton(
             "mpii16",
             (*_LEGS_UP, "pelvis", "thorax", "neck", "head_top", *_ARMS_ACROSS),
-            ((0, 1), (1, 2), (2, 6), (3, 6), (3, 4), (4, 5), (6, 7), (7, 8), (8, 9), (10, 11), (11, 12), (12, 7), (13, 7), (13, 14), (14, 15)),
+            (
+                (0, 1),
+                (1, 2),
+                (2, 6),
+                (3, 6),
+                (3, 4),
+                (4, 5),
+                (6, 7),
+                (7, 8),
+                (8, 9),
+                (10, 11),
+                (11, 12),
+                (12, 7),
+                (13, 7),
+                (13, 14),
+                (14, 15),
+            ),
         ),
         Skeleton(
             "lsp14",
             (*_LEGS_UP, *_ARMS_ACROSS, "neck", "head_top"),
-            ((0, 1), (1, 2), (3, 4), (4, 5), (6, 7), (7, 8), (9, 10), (10, 11), (12, 13), (8, 12), (9, 12), (2, 8), (3, 9), (2, 3)),
+            (
+                (0, 1),
+                (1, 2),
+                (3, 4),
+                (4, 5),
+                (6, 7),
+                (7, 8),
+                (9, 10),
+                (10, 11),
+                (12, 13),
+                (8, 12),
+                (9, 12),
+                (2, 8),
+                (3, 9),
+                (2, 3),
+            ),
         ),
         Skeleton(
             "cpm14",
             ("head_top", "neck", *_RIGHT_LEFT_ARMS, *_RIGHT_LEFT_LEGS),
-            ((0, 1), (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (2, 8), (5, 11), (8, 11), (8, 9), (9, 10), (11, 12), (12, 13)),
+            (
+                (0, 1),
+                (1, 2),
+                (1, 5),
+                (2, 3),
+                (3, 4),
+                (5, 6),
+                (6, 7),
+                (2, 8),
+                (5, 11),
+                (8, 11),
+                (8, 9),
+                (9, 10),
+                (11, 12),
+                (12, 13),
+            ),
         ),
     )
 }

@@ -68,13 +68,20 @@ class Poses:
         people = len(keypoints)
         index = np.arange(people) if self.image_index is None else np.asarray(self.image_index)
         if index.shape != (people,) or (people and (not np.issubdtype(index.dtype, np.integer) or index.min() < 0)):
-            raise InputError(f"image_index must be {people} integers >= 0, one a person; got {index.dtype} of shape {index.shape}")
+            raise InputError(
+                f"image_index must be {people} integers >= 0, one a person; got {index.dtype} of shape {index.shape}"
+            )
         boxes = self.boxes
         if boxes is not None:
             boxes = np.asarray(boxes, np.float32)
             if boxes.shape != (people, 4) or not np.isfinite(boxes).all():
                 raise InputError(f"boxes must be finite x0, y0, x1, y1 of shape ({people}, 4), got shape {boxes.shape}")
-        for name, value in (("skeleton", skeleton), ("keypoints", keypoints), ("image_index", index.astype(np.int64)), ("boxes", boxes)):
+        for name, value in (
+            ("skeleton", skeleton),
+            ("keypoints", keypoints),
+            ("image_index", index.astype(np.int64)),
+            ("boxes", boxes),
+        ):
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -104,10 +111,11 @@ class TransferBatch:
 
     Attributes:
         source: uint8 (N, H, W, 3), or a list of N images (H, W, 3) of any sizes, one person each.
-        target: the wanted poses, N of them. `Poses` with `boxes` are framed by those boxes: the box becomes the picture that is drawn.
-            `Poses` without boxes, or an array (N, K, 3) in the model's own skeleton, are in pixels of the source images.
-        source_pose: where the person is in each source image, N `Poses`, in pixels of the source images. It decides what is cropped out of
-            an image that does not have the network's proportions; without it an estimator finds the person.
+        target: the wanted poses, N of them. `Poses` with `boxes` are framed by those boxes: the box becomes the picture that
+            is drawn. `Poses` without boxes, or an array (N, K, 3) in the model's own skeleton, are in pixels of the source
+            images.
+        source_pose: where the person is in each source image, N `Poses`, in pixels of the source images. It decides what is
+            cropped out of an image that does not have the network's proportions; without it an estimator finds the person.
 
     Raises:
         InputError: the three do not have the same length, or an entry is not an image or a pose.
@@ -129,7 +137,9 @@ class TransferBatch:
         if len(target) != count:
             raise InputError(f"target must hold one pose for each source image: {count} images, {len(target)} poses")
         if self.source_pose is not None and len(self.source_pose) != count:
-            raise InputError(f"source_pose must hold one pose for each source image: {count} images, {len(self.source_pose)} poses")
+            raise InputError(
+                f"source_pose must hold one pose for each source image: {count} images, {len(self.source_pose)} poses"
+            )
 
     @classmethod
     def of(cls, batch: TransferBatch | Mapping[str, Any]) -> TransferBatch:
@@ -140,7 +150,9 @@ class TransferBatch:
             raise InputError(f"a batch is a posert.TransferBatch or a dict with its fields, got {type(batch).__name__}")
         known = {"source", "target", "source_pose"}
         if not {"source", "target"} <= batch.keys() <= known:
-            raise InputError(f"a batch needs the keys source and target (and may have source_pose), got {sorted(map(str, batch))}")
+            raise InputError(
+                f"a batch needs the keys source and target (and may have source_pose), got {sorted(map(str, batch))}"
+            )
         return cls(**batch)
 
     def __len__(self) -> int:

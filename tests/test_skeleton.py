@@ -58,7 +58,9 @@ def test_head_is_extrapolated_and_the_face_left_out() -> None:
     np.testing.assert_allclose(head[:, :2], points[:, 0, :2] + 0.9 * (points[:, 0, :2] - points[:, 1, :2]), rtol=1e-4, atol=1e-3)
     points = random_keypoints("cpm14")
     result = convert_keypoints(points, "cpm14", "coco18")
-    np.testing.assert_allclose(result[:, 0, :2], points[:, 1, :2] + 0.55 * (points[:, 0, :2] - points[:, 1, :2]), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(
+        result[:, 0, :2], points[:, 1, :2] + 0.55 * (points[:, 0, :2] - points[:, 1, :2]), rtol=1e-4, atol=1e-3
+    )
     assert np.isnan(result[:, 14:, :2]).all()
     assert (result[:, 14:, 2] == 0).all()
 

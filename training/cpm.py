@@ -1,6 +1,7 @@
 """Train a Convolutional Pose Machine on LSP and LSPET with intermediate supervision. Specs cpm, section 3.
 
-    python -m training.cpm --config training/configs/cpm-s.toml --lsp lsp --lspet lspet --trunk movenet.safetensors --out runs/cpm-s
+    python -m training.cpm --config training/configs/cpm-s.toml --lsp lsp --lspet lspet --trunk movenet.safetensors --out
+    runs/cpm-s
 
 Stops and starts again at will: a run goes on from its last checkpoint. LSP's images 901 to 1000 are for validation.
 """
@@ -61,7 +62,9 @@ class ViewSampler:
             data = self.sets[which]
             index = int(rng.choice(self.usable[which]))
             box = self.boxes[which][index]
-            picture, points = view(data.image(index), data.keypoints[index], box, self.size, list(SKELETON.flip), Augmentation(), rng)
+            picture, points = view(
+                data.image(index), data.keypoints[index], box, self.size, list(SKELETON.flip), Augmentation(), rng
+            )
             views.append(picture)
             keypoints.append(points)
         return np.stack(views), np.stack(keypoints)
@@ -69,7 +72,9 @@ class ViewSampler:
 
 def targets(keypoints: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
     """Belief maps (N, K + 1, H/8, W/8) with the background last (specs K9)."""
-    maps = torch.from_numpy(ops.rasterize_gaussians(keypoints, (size[0] // STRIDE, size[1] // STRIDE), SIGMA, stride=STRIDE, cutoff=CUTOFF))
+    maps = torch.from_numpy(
+        ops.rasterize_gaussians(keypoints, (size[0] // STRIDE, size[1] // STRIDE), SIGMA, stride=STRIDE, cutoff=CUTOFF)
+    )
     return torch.cat([maps, (1 - maps.amax(1, keepdim=True)).clamp(min=0)], 1)
 
 
@@ -128,7 +133,9 @@ def build(settings: dict[str, Any], trunk: Path | None) -> CPM:
     return model.to(memory_format=torch.channels_last)
 
 
-def train(model: CPM, settings: dict[str, Any], sampler: ViewSampler, validation: PosePictures, out: Path, evaluate_every: int) -> Average:
+def train(
+    model: CPM, settings: dict[str, Any], sampler: ViewSampler, validation: PosePictures, out: Path, evaluate_every: int
+) -> Average:
     """Run to the last step, from the checkpoint if there is one; return the averaged weights."""
     trunk = [p for p in model.backbone.trunk.parameters() if p.requires_grad]
     known = {id(p) for p in model.backbone.trunk.parameters()}

@@ -1,11 +1,13 @@
-"""What every training shares: seeds, moving averages of weights, the learning-rate curve, and checkpoints that a run resumes from."""
+"""What every training shares: seeds, moving averages of weights, the learning-rate curve, and checkpoints that a run resumes
+from.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +68,3 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """Read a checkpoint (tensors and plain values only), or None where there is none."""
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
-
-
-def batches(count: int, batch: int, seed: int, start: int) -> Iterator[np.ndarray]:
-    """Endless batches of indices 0..count-1, a new permutation each epoch; `start` skips that many batches, so a resumed run goes on."""
-    per_epoch = max(count // batch, 1)
-    step = start
-    while True:
-        epoch, position = divmod(step, per_epoch)
-        order = np.random.default_rng((seed, epoch)).permutation(count)
-        for i in range(position, per_epoch):
-            yield order[i * batch : (i + 1) * batch]
-            step += 1

@@ -52,7 +52,9 @@ class LPIPS(nn.Module):
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the distance of each pair."""
         taps = zip(self._features(first), self._features(second), strict=True)
-        return torch.stack([((a - b) ** 2 * getattr(self, f"linear{i}")).sum(1).mean((1, 2)) for i, (a, b) in enumerate(taps)]).sum(0)
+        return torch.stack(
+            [((a - b) ** 2 * getattr(self, f"linear{i}")).sum(1).mean((1, 2)) for i, (a, b) in enumerate(taps)]
+        ).sum(0)
 
     @torch.no_grad()
     def mean_distance(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:

@@ -13,15 +13,23 @@ def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
     """Mean structural similarity of picture pairs: uniform 7 x 7 window, per channel, unbiased covariance (specs R-7, K17).
 
     Args:
-        first, second: uint8 (N, H, W, 3), at least 7 pixels a side.
+        first: uint8 (N, H, W, 3), at least 7 pixels a side.
+        second: the same.
     """
     if first.shape != second.shape or first.dtype != np.uint8 or second.dtype != np.uint8:
-        raise InputError(f"SSIM needs two uint8 batches of one shape, got {first.dtype} {first.shape} and {second.dtype} {second.shape}")
-    return float(np.mean([structural_similarity(a, b, data_range=255, channel_axis=-1) for a, b in zip(first, second, strict=True)]))
+        raise InputError(
+            f"SSIM needs two uint8 batches of one shape, got {first.dtype} {first.shape} and {second.dtype} {second.shape}"
+        )
+    return float(
+        np.mean([structural_similarity(a, b, data_range=255, channel_axis=-1) for a, b in zip(first, second, strict=True)])
+    )
 
 
 def mask_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
-    """SSIM over whole frames after both pictures were multiplied by a {0, 1} mask (N, H, W); black on black counts as equal (specs R-7)."""
+    """SSIM over whole frames after both pictures were multiplied by a {0, 1} mask (N, H, W) (specs R-7).
+
+    What is black in both counts as equal.
+    """
     return ssim(first * mask[..., None], second * mask[..., None])
 
 
@@ -34,6 +42,7 @@ def pck(
         predicted: (N, K, 2 or more): x, y in pixels; NaN counts as wrong.
         truth: (N, K, 2 or more), all joints annotated.
         torso: indices of left shoulder and right hip.
+        threshold: in torso lengths.
 
     Returns:
         float64 (K,).

@@ -2,8 +2,8 @@
 
     python -m training.pg2 --config training/configs/pg2-s.toml --data market1501 --out runs/pg2-s [--lpips weights]
 
-Stops and starts again at will: a run goes on from its last checkpoint. Three choices differ from the released scripts: weights are
-averaged over time, the learning rate follows a cosine, and one batch serves both G2 and D in a step.
+Stops and starts again at will: a run goes on from its last checkpoint. Three choices differ from the released scripts: weights
+are averaged over time, the learning rate follows a cosine, and one batch serves both G2 and D in a step.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Convolutional Pose Machines (Wei et al., CVPR 2016, arXiv 1602.00134; specs cpm).
 
-A sequence of stages, each of which sees the image's features and the belief maps of the stage before. Three feature extractors: the
-paper's own network, the VGG variant of the released model, and MoveNet's trunk for small models.
+A sequence of stages, each of which sees the image's features and the belief maps of the stage before. Three feature
+extractors: the paper's own network, the VGG variant of the released model, and MoveNet's trunk for small models.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from posert.errors import InputError
 from posert.models import movenet
-
 
 BACKBONES = ("vgg", "paper", "movenet-lightning", "movenet-thunder")
 
@@ -88,7 +87,12 @@ class PaperBackbone(nn.Module):
 
     def __init__(self, config: CPMConfig) -> None:
         super().__init__()
-        head = [*_relu_stack(_conv(128, 32, 5), _conv(32, 512, 9)), nn.Dropout(0.5), *_relu_stack(_conv(512, 512, 1)), nn.Dropout(0.5)]
+        head = [
+            *_relu_stack(_conv(128, 32, 5), _conv(32, 512, 9)),
+            nn.Dropout(0.5),
+            *_relu_stack(_conv(512, 512, 1)),
+            nn.Dropout(0.5),
+        ]
         self.first = nn.Sequential(*_paper_trunk(), *head, _conv(512, config.maps, 1))
         self.trunk = nn.Sequential(*_paper_trunk())
         self.reduce = nn.ModuleList(_relu_stack(_conv(128, 32, 5)) for _ in range(config.stages - 1))
@@ -148,6 +152,7 @@ class MoveNetBackbone(_SharedFeatures):
         self.head = nn.Sequential(*_relu_stack(_conv(width, 2 * width, 1)), _conv(2 * width, config.maps, 1))
 
     def features(self, image: Tensor) -> Tensor:
+        """Features at stride 8."""
         return self.adapt(movenet.combine(self.trunk(image)))
 
 
@@ -180,12 +185,13 @@ class CPM(nn.Module):
         """Return the belief maps of each stage, coarse to fine.
 
         Args:
-            image: (N, 3, H, W): for the vgg and paper networks BGR in [-0.5, 0.5) (``v / 256 - 0.5``), for movenet RGB in [-1, 1].
+            image: (N, 3, H, W): for the vgg and paper networks BGR in [-0.5, 0.5) (``v / 256 - 0.5``), for movenet RGB in
+                [-1, 1].
             center_map: (N, 1, H, W), a Gaussian of sigma 21 px at the person's centre; needed if the configuration has one.
 
         Returns:
-            One (N, joints + 1, H/8, W/8) tensor a stage, linear, nominally in [0, 1], background last. A map's cell g lies at image
-            pixel 8g + 3.5.
+            One (N, joints + 1, H/8, W/8) tensor a stage, linear, nominally in [0, 1], background last. A map's cell g lies at
+            image pixel 8g + 3.5.
         """
         belief, features = self.backbone(image)
         center = []

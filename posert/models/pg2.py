@@ -1,14 +1,16 @@
 """PG2: pose guided person image generation (Ma et al., NIPS 2017, arXiv 1705.09368; specs pg2).
 
-Two generators and a discriminator. `CoarseGenerator` (G1) draws the person in the target pose, blurred; `RefinementGenerator` (G2) adds the
-difference that makes it sharp; `Generator` is both in a row, which is what is exported. Convolutions pad as TensorFlow's SAME does, so that
-the layout of the released weights is kept: stride 2 pads one row and column at the bottom and right.
+Two generators and a discriminator. `CoarseGenerator` (G1) draws the person in the target pose, blurred; `RefinementGenerator`
+(G2) adds the difference that makes it sharp; `Generator` is both in a row, which is what is exported. Convolutions pad as
+TensorFlow's SAME does, so that the layout of the released weights is kept: stride 2 pads one row and column at the bottom and
+right.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +31,8 @@ class PG2Config:
         discriminator_channels: width of the discriminator's first layer.
         bottleneck: length of the coarse generator's fully connected code.
         joints: pose planes.
-        pair_mode: what the discriminator judges: ``"triplet"`` single pictures (official), ``"pair6"`` pairs with the source (paper).
+        pair_mode: what the discriminator judges: ``"triplet"`` single pictures (official), ``"pair6"`` pairs with the source
+            (paper).
     """
 
     height: int = 128
@@ -118,7 +121,7 @@ class CoarseGenerator(nn.Module):
         area = self.base[1] * self.base[2]
         self.stem = _conv(3 + config.joints, ch)
         self.encoder = nn.ModuleList(_ConvPair(w, w, residual=True) for w in widths)
-        self.down = nn.ModuleList(_Downsample(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.down = nn.ModuleList(_Downsample(a, b) for a, b in pairwise(widths))
         self.fc_down = _linear(widths[-1] * area, config.bottleneck)
         self.fc_up = _linear(config.bottleneck, ch * area)
         self.decoder = nn.ModuleList()
@@ -159,8 +162,8 @@ class CoarseGenerator(nn.Module):
 class RefinementGenerator(nn.Module):
     """G2: a plain convolutional U-Net that predicts what to add to the coarse picture (specs pg2, 2.2).
 
-    Its first decoder block reads the encoder's last output twice, ``cat[x, x]``; `fold_twin_input` removes the copy. At Market size the
-    finest level has no skip connection, as in the released model.
+    Its first decoder block reads the encoder's last output twice, ``cat[x, x]``; `fold_twin_input` removes the copy. At Market
+    size the finest level has no skip connection, as in the released model.
     """
 
     def __init__(self, config: PG2Config = MARKET) -> None:

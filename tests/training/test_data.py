@@ -32,7 +32,9 @@ def test_lsp(tmp_path: Path) -> None:
     data = lsp.load_lsp(write_lsp(tmp_path / "lsp", joints, 4))
     assert len(data) == 4
     assert data.image(2).shape == (40, 30, 3)
-    np.testing.assert_allclose(data.keypoints[1, CPM.index("left_knee"), :2], joints[:2, LSP.index("left_knee"), 1] - 1, atol=1e-4)
+    np.testing.assert_allclose(
+        data.keypoints[1, CPM.index("left_knee"), :2], joints[:2, LSP.index("left_knee"), 1] - 1, atol=1e-4
+    )
     assert (data.keypoints[..., 2] == 1).all()
     box = data.boxes()[3]
     np.testing.assert_allclose(box, [*(joints[:2, :, 3].min(1) - 1), *joints[:2, :, 3].max(1)], atol=1e-4)

@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("skimage", reason="metrics need scikit-image; pip install posert[train]")
 
-from posert.errors import InputError  # noqa: E402
-from training.metrics import mask_ssim, pck, ssim  # noqa: E402
+from posert.errors import InputError
+from training.metrics import mask_ssim, pck, ssim
 
 
 def golden_pair() -> tuple[np.ndarray, np.ndarray]:

@@ -39,7 +39,11 @@ def test_pg2_s_on_market1501(data_root: Path) -> None:
         result = transfer.run(TransferBatch(source=source, target=pose))
     lpips = LPIPS(data_root / "weights")
     coarse = (ssim(result.coarse, target), mask_ssim(result.coarse, target, result.mask))
-    final = (ssim(result.images, target), mask_ssim(result.images, target, result.mask), lpips.mean_distance(result.images, target))
+    final = (
+        ssim(result.images, target),
+        mask_ssim(result.images, target, result.mask),
+        lpips.mean_distance(result.images, target),
+    )
     assert coarse[0] >= 0.32
     assert coarse[1] >= 0.815
     assert final[0] >= 0.26

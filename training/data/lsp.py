@@ -1,7 +1,7 @@
 """Leeds Sports Pose and its extended set (Johnson and Everingham, BMVC 2010 and CVPR 2011), in their published layouts.
 
-    lsp    images/im0001.jpg    joints.mat, `joints` (3, 14, N): x, y, 1 = occluded; every joint is annotated, coordinates count from 1
-    lspet  images/im00001.jpg   joints.mat, `joints` (14, 3, N): x, y, 1 = visible; where it is 0 the coordinates mean nothing
+    lsp    images/im0001.jpg    joints.mat, `joints` (3, 14, N): x, y counted from 1, 1 = occluded; every joint is annotated
+    lspet  images/im00001.jpg   joints.mat, `joints` (14, 3, N): x, y, 1 = visible; where it is 0, x and y mean nothing
 
 Files are kept encoded in memory and decoded when asked for.
 """
@@ -92,8 +92,8 @@ def load_lspet(root: Path | str, *, trust: float | None = 0.55) -> PosePictures:
 
     Args:
         root: folder with ``images`` and ``joints.mat``.
-        trust: the crowd's labels are noisy. Where the file ``movenet_thunder_coco17.npz`` lies beside them, limb joints that this network
-            found with a score above `trust` replace the crowd's. None keeps the crowd's.
+        trust: the crowd's labels are noisy. Where the file ``movenet_thunder_coco17.npz`` lies beside them, limb joints that
+            this network found with a score above `trust` replace the crowd's. None keeps the crowd's.
 
     Raises:
         InputError: `root` is not in the published layout.

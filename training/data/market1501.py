@@ -1,7 +1,7 @@
 """Market-1501 person re-identification crops (Zheng et al., ICCV 2015) with keypoints in the layout of PATN's annotation files.
 
-    bounding_box_train/0002_c1s1_000451_03.jpg      identity, camera and sequence, frame, box
-    market-annotation-train.csv                     name: [y, ...]: [x, ...], 18 keypoints in OpenPose-COCO order, -1 = missing
+bounding_box_train/0002_c1s1_000451_03.jpg      identity, camera and sequence, frame, box
+market-annotation-train.csv                     name: [y, ...]: [x, ...], 18 keypoints in OpenPose-COCO order, -1 = missing
 """
 
 from __future__ import annotations
@@ -47,7 +47,14 @@ class Market1501:
         return self.select(~held_out), self.select(held_out)
 
     def pairs(self, count: int, seed: int) -> NDArray[np.int64]:
-        """`count` ordered pairs (source, target) of different pictures of one identity, drawn uniformly over all such pairs, (count, 2)."""
+        """Draw `count` ordered pairs (source, target) of different pictures of one identity, uniformly over all such pairs.
+
+        Returns:
+            int64 (count, 2), indices of pictures.
+
+        Raises:
+            InputError: no identity has two pictures.
+        """
         rng = np.random.default_rng(seed)
         groups = [np.flatnonzero(self.identities == identity) for identity in np.unique(self.identities)]
         weights = np.array([len(group) * (len(group) - 1) for group in groups], np.float64)
