@@ -138,15 +138,15 @@ void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
     if (count <= 0) return;
     grain = std::max<std::int64_t>(grain, 1);
     const std::int64_t threads = std::min<std::int64_t>(get_num_threads(), (count + grain - 1) / grain);
-    if (threads <= 1 || !pool().try_acquire()) {
+    Pool& shared = pool();
+    if (threads <= 1 || !shared.try_acquire()) {
         body(0, count);
         return;
     }
-    Pool& mine = pool();
+    const std::unique_ptr<Pool, void (*)(Pool*)> release(&shared, [](Pool* acquired) { acquired->release(); });
     // Several chunks a thread, so that one slow thread does not keep the others waiting.
     Job job{body, count, std::max(grain, (count + threads * 4 - 1) / (threads * 4))};
-    mine.run(job, static_cast<int>(threads) - 1);
-    mine.release();
+    shared.run(job, static_cast<int>(threads) - 1);
     if (job.error) std::rethrow_exception(job.error);
 }
 

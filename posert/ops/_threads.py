@@ -29,7 +29,8 @@ def set_num_threads(count: int) -> None:
 def get_num_threads() -> int:
     """How many threads each call of a native kernel may use.
 
-    Until `set_num_threads` is called: the CPUs that this process may run on, or its cgroup's CPU quota rounded up, whichever is less.
+    Until `set_num_threads` is called: the CPUs that this process may run on, or its cgroup's CPU quota rounded up, whichever is
+    less.
 
     Raises:
         MissingDependency: the compiled kernels cannot be loaded.

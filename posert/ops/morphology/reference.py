@@ -10,6 +10,8 @@ Mask = NDArray[np.uint8]
 
 def running_extremum(mask: Mask, size: int, pick: np.ufunc, neutral: int) -> Mask:
     """Largest or smallest value in the square of odd side `size` around each pixel of (N, H, W); `neutral` never wins."""
+    if mask.size == 0:
+        return mask
     result = mask
     for axis in (1, 2):
         # A window beyond the far border sees the whole line, whatever its size.
