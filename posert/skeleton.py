@@ -165,7 +165,7 @@ def get_skeleton(name: str | Skeleton) -> Skeleton:
 
 
 def _midpoint(a: Keypoints, b: Keypoints) -> Keypoints:
-    middle = (a + b) / 2
+    middle = np.asarray((a + b) / 2, np.float32)
     middle[..., 2] = np.where((a[..., 2] > 0) & (b[..., 2] > 0), np.minimum(a[..., 2], b[..., 2]), 0)
     return middle
 
@@ -173,7 +173,7 @@ def _midpoint(a: Keypoints, b: Keypoints) -> Keypoints:
 def _along(start: Keypoints, end: Keypoints, amount: float) -> Keypoints:
     point = start + amount * (end - start)
     point[..., 2] = np.where((start[..., 2] > 0) & (end[..., 2] > 0), np.minimum(start[..., 2], end[..., 2]), 0)
-    return point
+    return point.astype(np.float32)
 
 
 # Joints that a skeleton lacks but that follow from others. The two head rules are approximations (specs R-6).

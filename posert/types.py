@@ -58,7 +58,7 @@ class Poses:
     """
 
     keypoints: NDArray[np.float32]
-    image_index: NDArray[np.int64] = field(default=None)  # type: ignore[assignment]
+    image_index: NDArray[np.int64] = field(default=None)  # type: ignore[arg-type]
     boxes: NDArray[np.float32] | None = None
     skeleton: Skeleton = "coco18"  # type: ignore[assignment]
 

@@ -106,7 +106,7 @@ class MoveNetTrunk(nn.Module):
             image: (N, 3, H, W), RGB in [-1, 1] (``v / 127.5 - 1``), H and W multiples of 32.
         """
         x = functional.relu6(self.stem(image))
-        taps = {}
+        taps: dict[int, Tensor] = {}
         for i, block in enumerate(self.blocks):
             x = block(x)
             taps |= {stride: x for stride, tap in _TAPS.items() if tap == i}

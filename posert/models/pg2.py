@@ -212,12 +212,14 @@ class RefinementGenerator(nn.Module):
         """Replace the first decoder convolution, which reads ``cat[x, x]``, by one that reads ``x`` (exact but for rounding)."""
         if self.folded:
             return
-        conv = self.decoder[0].conv1
+        block = self.decoder[0]
+        assert isinstance(block, _ConvPair)  # noqa: S101 - for the type checker
+        conv = block.conv1
         channels = conv.in_channels // 2
         folded = nn.Conv2d(channels, conv.out_channels, 3, padding=1, device=conv.weight.device, dtype=conv.weight.dtype)
-        folded.weight.copy_(conv.weight[:, :channels] + conv.weight[:, channels:])
-        folded.bias.copy_(conv.bias)
-        self.decoder[0].conv1 = folded
+        weight = conv.weight[:, :channels] + conv.weight[:, channels:]
+        folded.load_state_dict({"weight": weight, "bias": conv.bias})
+        block.conv1 = folded
         self.folded = True
 
 
