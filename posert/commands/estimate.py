@@ -27,7 +27,7 @@ _Source = Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A picture
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="PATH", help="NAME.json, NAME.png (or .jpg, .webp), or a folder.")
 ]
-_BOXES = "Where the people are, in pixels; without it each picture is one person."
+_BOXES = "Where the people are, in pixels; without it one person is looked for in each picture."
 _Boxes = Annotated[str | None, typer.Option(metavar="FILE.json|X0,Y0,X1,Y1", help=_BOXES)]
 _Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="An estimation model; see 'posert models'.")]
 _KIND = "Kind of JSON; coco unless told otherwise."
@@ -167,6 +167,7 @@ def _estimate(
     estimator: Estimator, pictures: list[Path], boxes: list[Boxes] | None, max_pixels: float
 ) -> Iterator[tuple[Path, Image, Poses]]:
     """Each picture with its people, read and run a batch at a time, with a progress bar where there are several."""
+    from posert.commands.people import find_people
     from posert.media.images import read_image
 
     with progress() as bar:
@@ -175,7 +176,7 @@ def _estimate(
             paths = pictures[start : start + BATCH]
             images = [read_image(path, max_pixels=max_pixels) for path in paths]
             try:
-                poses = estimator.run(images, boxes=None if boxes is None else boxes[start : start + BATCH])
+                poses = find_people(estimator, images) if boxes is None else estimator.run(images, boxes[start : start + BATCH])
             except InputError as error:
                 names = ", ".join(repr(path.name) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
                 raise InputError(f"{error} (image 0 is the first of {names})") from error

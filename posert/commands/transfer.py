@@ -55,17 +55,19 @@ def run(
     picture = read_image(source, max_pixels=max_pixels)
     pose_picture = None if pose.suffix.lower() == ".json" else read_image(pose, max_pixels=max_pixels)
 
-    from posert.commands.people import find_people
+    from posert.commands.people import find_people, require_people
     from posert.estimator import Estimator
     from posert.transfer import Transfer
 
     finder = Estimator(estimator, backend=backend, device=device)
     transfer = Transfer(model, estimator=finder, backend=backend, device=device)
-    target = _read_pose(pose) if pose_picture is None else find_people(finder, [pose_picture], [str(pose)])
+    target = _read_pose(pose) if pose_picture is None else require_people(find_people(finder, [pose_picture]), [str(pose)])
+    source_pose = find_people(finder, [picture])
     try:
-        prepared = transfer.prepare([picture])
-    except InputError as error:
-        raise InputError(f"{str(source)!r}: {error}") from error
+        prepared = transfer.prepare([picture], source_pose)
+    except InputError:
+        require_people(source_pose, [str(source)])  # a picture in the model's own proportions does without
+        raise
     result = prepared.run(target)
     drawn = result.images[0]
     height, width = drawn.shape[:2]

@@ -15,6 +15,7 @@ from posert.cli import app
 from posert.commands import doctor
 from posert.commands.catalogue import headline
 from posert.formats import read_coco, read_openpose, read_poses
+from posert.geometry import person_boxes
 from posert.media.images import list_images, read_image, write_image
 from posert.skeleton import SKELETONS
 
@@ -57,7 +58,7 @@ def call(tiny_estimator_bundle, tiny_transfer_bundle):
 
 
 def test_estimate_writes_coco(call, photos, tmp_path, estimator_offsets):
-    said = call("estimate", photos / "a.png", "-o", tmp_path / "a.json")
+    said = call("estimate", photos / "a.png", "--boxes", "0,0,192,256", "-o", tmp_path / "a.json")
     assert "1 person in 1 picture" in said
     assert str(tmp_path / "a.json") in said
     poses, images = read_coco(tmp_path / "a.json")
@@ -67,6 +68,27 @@ def test_estimate_writes_coco(call, photos, tmp_path, estimator_offsets):
     # 123.5.
     np.testing.assert_allclose(poses.keypoints[0, :, :2], (91.5, 123.5) + 8 * estimator_offsets, atol=1e-3)
     assert poses.boxes.tolist() == [[0, 0, 192, 256]]
+
+
+def test_estimate_looks_closer(call, photos, tmp_path, tiny_estimator_bundle):
+    """Without boxes the result is that of looking three times, each time in the box around the joints before."""
+    call("estimate", photos / "c.jpg", "-o", tmp_path / "c.json")
+    found, _ = read_coco(tmp_path / "c.json")
+    estimator, image, whole = posert.Estimator(tiny_estimator_bundle), read_image(photos / "c.jpg"), [0, 0, 200, 300]
+    poses = estimator.run([image])
+    for _ in range(2):
+        box = np.clip(person_boxes(poses.keypoints)[0], 0, whole[2:] * 2)
+        poses = estimator.run([image], box[None])
+    np.testing.assert_allclose(found.keypoints, poses.keypoints, atol=1e-3)
+    np.testing.assert_allclose(found.boxes, person_boxes(poses.keypoints), atol=2e-3)
+
+
+def test_estimate_keeps_pictures_without_a_person(call, photos, tmp_path):
+    write_image(photos / "dark.png", np.zeros((40, 30, 3), np.uint8))
+    call("estimate", photos, "-o", tmp_path / "all.json")
+    annotations = json.loads((tmp_path / "all.json").read_text())["annotations"]
+    assert [annotation["num_keypoints"] for annotation in annotations] == [14, 14, 14, 0]
+    assert annotations[3]["bbox"] == [0, 0, 30, 40]
 
 
 def test_estimate_prints_json(call, photos, tmp_path):
@@ -111,7 +133,7 @@ def test_more_pictures_than_a_batch(call, tmp_path, monkeypatch):
     folder.mkdir()
     for number in range(5):
         write_image(folder / f"{number}.png", picture(48 + 16 * number))
-    call("estimate", folder, "-o", tmp_path / "all.json")
+    call("estimate", folder, "--boxes", "0,0,192,256", "-o", tmp_path / "all.json")
     poses, _ = read_coco(tmp_path / "all.json")
     assert poses.image_index.tolist() == [0, 1, 2, 3, 4]
     assert (np.diff(poses.keypoints[:, 1, 0]) == 16).all()
