@@ -16,6 +16,7 @@ from posert.errors import InputError
 from posert.estimator import Estimator, check_batch_sizes
 from posert.geometry import fit_aspect, person_boxes, to_box
 from posert.images import Color, check_color, check_images, whole_boxes
+from posert.people import find_people
 from posert.stopwatch import Stopwatch
 from posert.types import Image, Images, Poses, TransferBatch, TransferResult, check_keypoints
 
@@ -168,7 +169,8 @@ class Transfer:
         odd = [i for i, image in enumerate(images) if abs(image.shape[1] / image.shape[0] / aspect - 1) > _SAME_ASPECT]
         if odd and pose is None:
             with watch.step("locate"):
-                boxes[odd] = fit_aspect(locate(self.estimator, [images[i] for i in odd], odd, color), aspect)
+                found = find_people(self.estimator, [images[i] for i in odd], names=odd, color=color)
+                boxes[odd] = fit_aspect(person_boxes(found.keypoints), aspect)
         elif odd and pose is not None:
             empty = [i for i in odd if not (pose.keypoints[i, :, 2] > 0).any()]
             if empty:
@@ -315,32 +317,3 @@ class PreparedSource:
         if index.shape != (poses,) or not integers or (poses and not 0 <= index.min() <= index.max() < len(self)):
             raise InputError(f"source_index must be {poses} integers in 0..{len(self) - 1}, one a pose; got shape {index.shape}")
         return index.astype(np.int64)
-
-
-def locate(estimator: Estimator, images: list[Image], names: list[int], color: Color) -> NDArray[np.float32]:
-    """Boxes around the one person in each image, found by looking twice: at the whole image, then at the person.
-
-    Args:
-        estimator: finds the joints.
-        images: P images.
-        names: what to call each image in an error.
-        color: channel order of the images.
-
-    Returns:
-        float32 (P, 4): see `posert.geometry.person_boxes`.
-
-    Raises:
-        InputError: no person was found in an image.
-    """
-    poses = estimator.run(images, color=color)
-    found = (poses.keypoints[..., 2] > 0).any(1)
-    if not found.all():
-        lost = [names[i] for i in np.flatnonzero(~found)[:10]]
-        raise InputError(f"no person found in source images {lost}; give source_pose, or crop the images to the person")
-    boxes = person_boxes(poses.keypoints)
-    inside = np.concatenate([np.maximum(boxes[:, :2], 0), np.minimum(boxes[:, 2:], whole_boxes(images)[:, 2:])], axis=1)
-    again = np.flatnonzero((inside[:, 2:] > inside[:, :2]).all(1))
-    poses = estimator.run([images[i] for i in again], inside[again], color=color)
-    found = (poses.keypoints[..., 2] > 0).any(1)
-    boxes[again[found]] = person_boxes(poses.keypoints[found])
-    return boxes

@@ -33,6 +33,15 @@ def missing(device: str) -> str | None:
     return None
 
 
+def providers() -> list[str]:
+    """What the installed ONNX Runtime was built for, in its own words; empty if it is not there."""
+    if missing("cpu") is not None:
+        return []
+    import onnxruntime
+
+    return list(onnxruntime.get_available_providers())
+
+
 def load(networks: list[Network], device: str, threads: int) -> OnnxRuntimeProgram:
     """Load networks from the bytes of their ONNX files; see `posert.backends.load`."""
     reason = missing(device.partition(":")[0])

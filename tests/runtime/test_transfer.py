@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from posert import Bundle, Engine, Estimator, InputError, Poses, Transfer, TransferBatch, ops
-from posert.transfer import locate
+from posert.people import find_people
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +138,13 @@ def test_estimator_finds_the_person(transfer, rng, estimator_offsets):
     assert next(iter(result.stage_ms)) == "locate"
     same(result.coarse[1:2], portrait)
     assert (result.coarse[[0, 2], ..., 0].max((1, 2)) > 200).all()  # the blob is in the crop
-    found = locate(transfer.estimator, list(wide), [0, 2], "rgb")
+    found = find_people(transfer.estimator, wide).boxes
     assert (np.abs((found[:, :2] + found[:, 2:]) / 2 - [[208, 148], [188, 158]]) < 40).all()
 
 
 def test_nobody_found(transfer, rng):
     empty = np.zeros((200, 300, 3), np.uint8)
-    with pytest.raises(InputError, match=r"no person found in source images \[1\]"):
+    with pytest.raises(InputError, match=r"no person found in images \[1\]"):
         transfer.run({"source": [pictures(rng, 1)[0], empty], "target": pose(rng, 2)})
     nobody = Poses(np.zeros((1, 18, 3)))
     with pytest.raises(InputError, match=r"source_pose has no joints for images \[0\]"):

@@ -1,0 +1,211 @@
+"""Both pipelines, in images a second, beside what a user would write with OpenCV, NumPy and the same engine.
+
+    pytest benchmarks/test_pipelines.py --benchmark-only
+
+Every peer does the same work on the same images with the same network and the same number of threads, and its result is compared
+before it is timed. `extra_info` holds images a second, and for posert the median milliseconds of each step.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import posert
+from posert import Engine, Estimator, Transfer, TransferBatch, zoo
+
+BATCHES = (1, 8, 32)
+PHOTO = (360, 270)  # height, width: about what LSP's photos have
+
+
+class Peer(NamedTuple):
+    """One way to do the work of a pipeline.
+
+    Attributes:
+        name: shown in the table.
+        make: from an open engine, a function that does the work on its arguments and returns the result.
+        stages: from what `make` returned, the steps of its latest run in milliseconds, where it knows them.
+    """
+
+    name: str
+    make: Callable[[Engine], Callable[..., Any]]
+    stages: Callable[[Any], dict[str, float]] = lambda work: {}
+
+
+def open_engine(name: str) -> Engine:
+    if name not in zoo.names():
+        pytest.skip(f"the model {name} is not in posert/zoo; build it with: python export/build_engines.py --models {name}")
+    return Engine.open(name)
+
+
+@pytest.fixture(scope="module")
+def estimation():
+    with open_engine("cpm-s") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def transfer():
+    with open_engine("pg2-s") as engine:
+        yield engine
+
+
+def photos(count: int, height: int, width: int) -> np.ndarray:
+    """Smooth random images, uint8 (N, H, W, 3): the time does not depend on what they show."""
+    cv2 = pytest.importorskip("cv2")
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (count, height // 16 + 1, width // 16 + 1, 3), np.uint8)
+    return np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC) for image in coarse])
+
+
+class PosertEstimator:
+    def __init__(self, engine: Engine) -> None:
+        self.estimator = Estimator(engine)
+        self.warmup = self.estimator.warmup
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self.estimator.run(images).keypoints
+
+
+class LoopEstimator:
+    """cv2.warpAffine and NumPy a person, the same engine, numpy.argmax and a quarter offset a joint."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.cv2 = pytest.importorskip("cv2")
+        self.manifest, self.session = engine.manifest, engine.session()
+
+    def crop(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pre = self.manifest.preprocess
+        (height, width), (h, w) = image.shape[:2], pre.size
+        scale = max(width / w, height / h)
+        matrix = np.float32([[scale, 0, (width - w * scale + scale - 1) / 2], [0, scale, (height - h * scale + scale - 1) / 2]])
+        flags = self.cv2.INTER_LINEAR | self.cv2.WARP_INVERSE_MAP
+        border = {"borderMode": self.cv2.BORDER_CONSTANT, "borderValue": [pre.fill or 0] * 3}
+        warped = self.cv2.warpAffine(image, matrix, (w, h), flags=flags, **border)
+        warped = warped if pre.channels == "rgb" else warped[..., ::-1]
+        return ((warped.astype(np.float32) - np.float32(pre.mean)) * np.float32(pre.scale)).transpose(2, 0, 1), matrix
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        crops, matrices = zip(*(self.crop(image) for image in images), strict=True)
+        heatmaps = self.session.run("estimator", {"image": np.stack(crops)})["heatmaps"]
+        joints, stride = len(self.manifest.skeleton), self.manifest.postprocess.stride
+        result = np.zeros((len(images), joints, 3), np.float32)
+        for person, maps in enumerate(heatmaps):
+            for joint in range(joints):
+                cells = maps[joint]
+                y, x = np.unravel_index(np.argmax(cells), cells.shape)
+                score, place = cells[y, x], np.array([x, y], np.float32)
+                if self.manifest.postprocess.method != "argmax" and 0 < x < cells.shape[1] - 1 and 0 < y < cells.shape[0] - 1:
+                    place += 0.25 * np.sign([cells[y, x + 1] - cells[y, x - 1], cells[y + 1, x] - cells[y - 1, x]])
+                network = stride * place + (stride - 1) / 2
+                result[person, joint, :2] = matrices[person][:, :2] @ network + matrices[person][:, 2]
+                result[person, joint, 2] = min(score, 1)
+        return result
+
+
+class PosertTransfer:
+    def __init__(self, engine: Engine) -> None:
+        self.transfer = Transfer(engine)
+        self.warmup = self.transfer.warmup
+        self.stage_ms: dict[str, float] = {}
+
+    def __call__(self, images: np.ndarray, target: np.ndarray) -> np.ndarray:
+        result = self.transfer.run(TransferBatch(images, target))
+        self.stage_ms = result.stage_ms
+        return result.images
+
+
+class LoopTransfer:
+    """NumPy a person and cv2.circle a joint, the same engine, NumPy back to 8 bits, cv2 for the mask."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.cv2 = pytest.importorskip("cv2")
+        self.manifest, self.session = engine.manifest, engine.session()
+
+    def mask(self, points: np.ndarray) -> np.ndarray:
+        post = self.manifest.postprocess
+        mask = np.zeros(self.manifest.preprocess.size, np.uint8)
+        for a, b in posert.ops.PG2_LIMBS:
+            if points[a, 2] > 0 and points[b, 2] > 0:
+                ends = (tuple(int(v) for v in points[joint, :2]) for joint in (a, b))
+                self.cv2.line(mask, *ends, 1, 2 * post.mask_radius + 1)
+        square = np.ones((post.mask_closing, post.mask_closing), np.uint8)
+        return self.cv2.morphologyEx(mask, self.cv2.MORPH_CLOSE, square)
+
+    def __call__(self, images: np.ndarray, target: np.ndarray) -> np.ndarray:
+        pre = self.manifest.preprocess
+        batch = []
+        for image, points in zip(images, target, strict=True):
+            picture = (image.astype(np.float32) - np.float32(pre.mean)) * np.float32(pre.scale)
+            planes = np.full((len(points), *pre.size), -1, np.float32)
+            for plane, (x, y, score) in zip(planes, points, strict=True):
+                if score > 0:
+                    self.cv2.circle(plane, (int(x), int(y)), pre.radius, 1, -1)
+            batch.append(np.concatenate([picture.transpose(2, 0, 1), planes]))
+        outputs = self.session.run("generator", {"input": np.stack(batch)})
+        np.stack([self.mask(points) for points in target])
+        pictures = [((outputs[name] + 1) * 127.5).clip(0, 255).astype(np.uint8).transpose(0, 2, 3, 1) for name in outputs]
+        return np.ascontiguousarray(dict(zip(outputs, pictures, strict=True))["image"])
+
+
+ESTIMATORS = (
+    Peer("posert", PosertEstimator, lambda work: work.estimator.stage_ms),
+    Peer("loop: cv2 + numpy + the same engine", LoopEstimator),
+)
+TRANSFERS = (
+    Peer("posert", PosertTransfer, lambda work: work.stage_ms),
+    Peer("loop: cv2 + numpy + the same engine", LoopTransfer),
+)
+
+
+def measure(benchmark: Any, peer: Peer, work: Callable[..., Any], *arguments: np.ndarray) -> None:
+    """Time one peer, and note images a second and the median of each step over all rounds."""
+    steps: dict[str, list[float]] = {}
+
+    def run() -> None:
+        work(*arguments)
+        for name, ms in peer.stages(work).items():
+            steps.setdefault(name, []).append(ms)
+
+    benchmark.pedantic(run, rounds=max(5, 40 // len(arguments[0])), warmup_rounds=2)
+    benchmark.extra_info |= {
+        **{"peer": peer.name, "batch": len(arguments[0]), "threads": posert.get_num_threads()},
+        "stage_ms": {name: round(statistics.median(values), 4) for name, values in steps.items()},
+    }
+    if benchmark.stats is not None:
+        benchmark.extra_info["images_per_second"] = round(len(arguments[0]) / benchmark.stats.stats.median, 2)
+
+
+@pytest.mark.parametrize("peer", ESTIMATORS, ids=lambda peer: peer.name.partition(":")[0])
+@pytest.mark.parametrize("batch", BATCHES)
+def test_estimation(benchmark, estimation, batch, peer):
+    benchmark.group = f"estimation with cpm-s, batch {batch}"
+    images = photos(batch, *PHOTO)
+    work = peer.make(estimation)
+    # Half a heatmap cell: where two cells are nearly alike, cv2's fixed-point interpolation may decide between them otherwise.
+    wanted = PosertEstimator(estimation)(images)
+    near = np.abs(work(images)[..., :2] - wanted[..., :2]).max(-1) < estimation.manifest.postprocess.stride
+    seen = wanted[..., 2] > 0.3
+    assert near[seen].mean() > 0.95 if seen.any() else True
+    measure(benchmark, peer, work, images)
+
+
+@pytest.mark.parametrize("peer", TRANSFERS, ids=lambda peer: peer.name.partition(":")[0])
+@pytest.mark.parametrize("batch", BATCHES)
+def test_transfer(benchmark, transfer, batch, peer):
+    benchmark.group = f"transfer with pg2-s, batch {batch}"
+    height, width = transfer.manifest.preprocess.size
+    images = photos(batch, height, width)
+    rng = np.random.default_rng(1)
+    target = (rng.uniform(0, 1, (batch, len(transfer.manifest.skeleton), 3)) * [width, height, 0.5] + [0, 0, 0.5]).astype(
+        np.float32
+    )
+    work = peer.make(transfer)
+    # cv2.circle's disc of radius 4 is not the network's own (specs K1), so only nearly the same picture can be asked for.
+    difference = work(images, target).astype(int) - PosertTransfer(transfer)(images, target)
+    assert np.abs(difference).mean() < 8
+    measure(benchmark, peer, work, images, target)
