@@ -34,7 +34,7 @@ def draw_poses(image: Image, poses: Poses, *, line_width: float | None = None, o
         image: uint8 (H, W, 3), RGB. It is not changed.
         poses: the people in this picture, in its pixels (centres at integers); all of them are drawn, whatever their
             `image_index`.
-        line_width: width of a limb in pixels; by default it follows the size of the picture.
+        line_width: width of a limb in pixels; by default it follows the size of the picture and of the person.
         opacity: 0 (nothing to be seen) to 1.
 
     Returns:
@@ -50,16 +50,23 @@ def draw_poses(image: Image, poses: Poses, *, line_width: float | None = None, o
         raise InputError(f"line_width must be greater than 0 and at most 1000 pixels, got {line_width}")
     if not 0 <= opacity <= 1:
         raise InputError(f"opacity must lie between 0 and 1, got {opacity}")
-    width = line_width or max(1.2, 0.011 * (image.shape[0] * image.shape[1]) ** 0.5)
+    widths = [line_width or _line_width(image, person) for person in poses.keypoints]
     outlined = np.ascontiguousarray(image).copy()
-    for person in poses.keypoints:
+    for person, width in zip(poses.keypoints, widths, strict=True):
         _strokes(outlined, person, poses, width + max(1.0, 0.6 * width), outline=True)
     canvas = np.asarray(cv2.addWeighted(image, 0.35, outlined, 0.65, 0), np.uint8)
-    for person in poses.keypoints:
+    for person, width in zip(poses.keypoints, widths, strict=True):
         _strokes(canvas, person, poses, width, outline=False)
     if opacity < 1:
         canvas = np.asarray(cv2.addWeighted(image, 1 - opacity, canvas, opacity, 0), np.uint8)
     return canvas
+
+
+def _line_width(image: Image, person: NDArray[np.float32]) -> float:
+    """A width that suits the picture, but does not hide a person who is small in it."""
+    points = person[person[:, 2] > 0, :2].astype(np.float64)
+    extent = float(np.ptp(points, axis=0).max()) if len(points) > 1 else np.inf
+    return max(1.2, min(0.011 * (image.shape[0] * image.shape[1]) ** 0.5, 0.03 * extent))
 
 
 def _strokes(canvas: Image, person: NDArray[np.float32], poses: Poses, width: float, *, outline: bool) -> None:

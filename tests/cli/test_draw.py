@@ -67,6 +67,13 @@ def test_width_follows_the_picture():
     assert 0.3 < share[0] / share[1] < 3
 
 
+def test_width_follows_a_small_person():
+    image = np.zeros((500, 500, 3), np.uint8)
+    small = draw_poses(image, person(left_knee=(250, 240), left_ankle=(250, 260)))
+    large = draw_poses(image, person(left_knee=(250, 50), left_ankle=(250, 450)))
+    assert (small[250] > 0).any(-1).sum() < 0.6 * (large[250] > 0).any(-1).sum()
+
+
 def test_opacity():
     image = np.full((60, 60, 3), 90, np.uint8)
     pose = person(left_knee=(30, 10), left_ankle=(30, 50))
