@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -66,7 +67,7 @@ def _line_width(image: Image, person: NDArray[np.float32]) -> float:
     """A width that suits the picture, but does not hide a person who is small in it."""
     points = person[person[:, 2] > 0, :2].astype(np.float64)
     extent = float(np.ptp(points, axis=0).max()) if len(points) > 1 else np.inf
-    return max(1.2, min(0.011 * (image.shape[0] * image.shape[1]) ** 0.5, 0.03 * extent))
+    return max(1.2, min(0.011 * math.sqrt(image.shape[0] * image.shape[1]), 0.03 * extent))
 
 
 def _strokes(canvas: Image, person: NDArray[np.float32], poses: Poses, width: float, *, outline: bool) -> None:

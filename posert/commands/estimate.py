@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from posert.types import Image, Poses
 
 BATCH = 32
-"""Pictures that are in memory at a time."""
-
+BATCH_PIXELS = 64e6
+"""Pictures are read until there are so many, or they have so many pixels; then the network runs."""
 
 _Source = Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A picture, or a folder of pictures.")]
 _Output = Annotated[
@@ -168,21 +168,35 @@ def _estimate(
 ) -> Iterator[tuple[Path, Image, Poses]]:
     """Each picture with its people, read and run a batch at a time, with a progress bar where there are several."""
     from posert.commands.people import find_people
-    from posert.media.images import read_image
 
     with progress() as bar:
         task = bar.add_task("estimating", total=len(pictures), visible=len(pictures) > 1)
-        for start in range(0, len(pictures), BATCH):
-            paths = pictures[start : start + BATCH]
-            images = [read_image(path, max_pixels=max_pixels) for path in paths]
+        done = 0
+        for images in _batches(pictures, max_pixels):
+            part = slice(done, done + len(images))
+            paths, done = pictures[part], done + len(images)
             try:
-                poses = find_people(estimator, images) if boxes is None else estimator.run(images, boxes[start : start + BATCH])
+                poses = find_people(estimator, images) if boxes is None else estimator.run(images, boxes[part])
             except InputError as error:
                 names = ", ".join(repr(path.name) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
                 raise InputError(f"{error} (image 0 is the first of {names})") from error
             for number, (path, image) in enumerate(zip(paths, images, strict=True)):
                 yield path, image, poses[poses.image_index == number]
                 bar.advance(task)
+
+
+def _batches(pictures: list[Path], max_pixels: float) -> Iterator[list[Image]]:
+    """All pictures, in lists that fit into memory."""
+    from posert.media.images import read_image
+
+    images: list[Image] = []
+    for path in pictures:
+        images.append(read_image(path, max_pixels=max_pixels))
+        if len(images) >= BATCH or sum(image.size for image in images) >= 3 * BATCH_PIXELS:
+            yield images
+            images = []
+    if images:
+        yield images
 
 
 def _info(path: Path, image: Image) -> ImageInfo:

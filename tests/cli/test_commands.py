@@ -127,8 +127,9 @@ def test_pictures_of_the_same_stem_do_not_share_a_result(call, photos, tmp_path)
     assert sorted(path.name for path in (tmp_path / "drawn").iterdir()) == ["a.jpg.png", "a.png.png", "b.png", "c.png"]
 
 
-def test_more_pictures_than_a_batch(call, tmp_path, monkeypatch):
-    monkeypatch.setattr("posert.commands.estimate.BATCH", 2)
+@pytest.mark.parametrize("limit", [("BATCH", 2), ("BATCH_PIXELS", 60_000)])
+def test_more_pictures_than_a_batch(call, tmp_path, monkeypatch, limit):
+    monkeypatch.setattr(f"posert.commands.estimate.{limit[0]}", limit[1])
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(5):
