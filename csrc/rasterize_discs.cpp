@@ -6,10 +6,6 @@
 #include "dispatch.hpp"
 #include "threads.hpp"
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 namespace posert {
 namespace {
 
@@ -19,25 +15,6 @@ void draw(const float* keypoint, const Disc& disc, float value, const DiscTarget
                    [&](std::int64_t row, std::int64_t first, std::int64_t last) {
                        std::fill(plane + row * out.width + first, plane + row * out.width + last + 1, value);
                    });
-}
-
-// Fills memory past the caches, which spares reading what is overwritten. For buffers that no cache would hold anyway.
-void fill_streaming(float* to, std::int64_t count, float value) {
-#if defined(__SSE2__)
-    while (count > 0 && reinterpret_cast<std::uintptr_t>(to) % 16 != 0) {
-        *to++ = value;
-        --count;
-    }
-    const __m128 four = _mm_set1_ps(value);
-    for (; count >= 16; count -= 16, to += 16) {
-        _mm_stream_ps(to, four);
-        _mm_stream_ps(to + 4, four);
-        _mm_stream_ps(to + 8, four);
-        _mm_stream_ps(to + 12, four);
-    }
-    _mm_sfence();
-#endif
-    std::fill_n(to, count, value);
 }
 
 }  // namespace
@@ -57,10 +34,8 @@ Disc::Disc(int radius) {
 
 void rasterize_discs(const float* keypoints, const float* previous, int radius, float low, float high,
                      const DiscTarget& out) {
-    constexpr std::int64_t kCachedBytes = std::int64_t{16} << 20;
     const Disc disc(radius);
     const std::int64_t area = out.height * out.width, planes = out.items * out.joints;
-    const bool streaming = planes * area * static_cast<std::int64_t>(sizeof(float)) > kCachedBytes;
     // Without `previous` a task writes a plane, with it two discs.
     const std::int64_t work = previous == nullptr ? area : std::int64_t{2} * (2 * radius + 1) * (2 * radius + 1);
     parallel_for(planes, std::max<std::int64_t>(1, (1 << 16) / work), [&](std::int64_t begin, std::int64_t end) {
@@ -68,8 +43,6 @@ void rasterize_discs(const float* keypoints, const float* previous, int radius, 
             float* plane = out.data + (index / out.joints) * out.item_stride + (index % out.joints) * area;
             if (previous != nullptr) {
                 draw(previous + 3 * index, disc, low, out, plane);
-            } else if (streaming) {
-                fill_streaming(plane, area, low);
             } else {
                 std::fill_n(plane, area, low);
             }
