@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from posert.errors import InputError
 from posert.estimator import Estimator
 from posert.geometry import person_boxes
 from posert.images import Color, check_images, whole_boxes
@@ -20,7 +19,7 @@ _CENTRED = (0.8, 0.6)
 _CLOSER_LOOKS = 2
 
 
-def find_people(estimator: Estimator, images: Images, *, names: Sequence[object] | None = None, color: Color = "rgb") -> Poses:
+def find_people(estimator: Estimator, images: Images, *, color: Color = "rgb") -> Poses:
     """Find the one person in each picture: look at all of it and at its middle, then more closely where joints were found.
 
     Of all looks the one with the highest mean score counts. This replaces no detector: it takes pictures of one person, who fills
@@ -29,28 +28,31 @@ def find_people(estimator: Estimator, images: Images, *, names: Sequence[object]
     Args:
         estimator: any.
         images: uint8 (N, H, W, 3), or a list of N uint8 arrays (H, W, 3).
-        names: what to call the images in an error; None: their indices.
         color: channel order of the images.
 
     Returns:
-        N poses, one an image in their order, with boxes around their joints (`posert.geometry.person_boxes`).
+        N poses, one an image in their order, with boxes around their joints (`posert.geometry.person_boxes`); where no joint was
+        found, all joints are missing and the box is the whole image.
 
     Raises:
-        InputError: an image cannot be used, or no joint was found in it.
+        InputError: an image cannot be used.
     """
     arrays = check_images(images)
-    best = estimator.run(arrays, color=color).keypoints
     height, width = estimator.engine.manifest.preprocess.size
+    best = estimator.run(arrays, color=color).keypoints
     for share in _CENTRED:
         best = _better(best, estimator.run(arrays, _centred_boxes(arrays, share, width / height), color=color).keypoints)
-    found = (best[..., 2] > 0).any(1)
-    if not found.all():
-        lost = [index if names is None else names[index] for index in np.flatnonzero(~found)[:10].tolist()]
-        raise InputError(f"no person found in images {lost}; give pictures of one person who fills a good part of them")
     for _ in range(_CLOSER_LOOKS):
-        boxes = _inside(person_boxes(best), arrays)
-        best = _better(best, estimator.run(arrays, boxes, color=color).keypoints)
-    return Poses(best, np.arange(len(arrays)), person_boxes(best), estimator.engine.manifest.skeleton)
+        best = _better(best, estimator.run(arrays, _inside(_boxes(best, arrays), arrays), color=color).keypoints)
+    return Poses(best, np.arange(len(arrays)), _boxes(best, arrays), estimator.engine.manifest.skeleton)
+
+
+def _boxes(keypoints: NDArray[np.float32], images: Sequence[Image]) -> NDArray[np.float32]:
+    """A box around each person's joints, or the whole image where there are none."""
+    boxes = whole_boxes(images)
+    found = (keypoints[..., 2] > 0).any(1)
+    boxes[found] = person_boxes(keypoints[found])
+    return boxes
 
 
 def _better(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -62,9 +64,9 @@ def _better(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[
 def _centred_boxes(images: Sequence[Image], share: float, aspect: float) -> NDArray[np.float32]:
     """A box in the middle of each image, of a share of its height and of an aspect ratio, but no wider than the image."""
     whole = whole_boxes(images)[:, 2:]
-    size = whole * np.float32([1, share])
-    size[:, 0] = np.minimum(size[:, 0], size[:, 1] * np.float32(aspect))
-    return np.concatenate([whole - size, whole + size], axis=1) / np.float32(2)
+    height = whole[:, 1] * share
+    size = np.stack([np.minimum(whole[:, 0], height * aspect), height], axis=1)
+    return (np.concatenate([whole - size, whole + size], axis=1) / 2).astype(np.float32)
 
 
 def _inside(boxes: NDArray[np.float32], images: Sequence[Image]) -> NDArray[np.float32]:

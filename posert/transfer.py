@@ -114,9 +114,10 @@ class Transfer:
         """
         batch, color = TransferBatch.of(batch), check_color(color)
         images = check_images(batch.source, "source")
+        keypoints, frames = self._frame(batch.target)
         watch = Stopwatch()
         boxes = self._source_boxes(images, batch.source_pose, color, watch)
-        target = self._target(batch.target, boxes)
+        target = to_box(keypoints, boxes if frames is None else frames, self.engine.manifest.preprocess.size)
 
         def write_source(part: slice, out: NDArray[np.float32]) -> None:
             self._crop(images[part], boxes[part], color, out)
@@ -169,8 +170,11 @@ class Transfer:
         odd = [i for i, image in enumerate(images) if abs(image.shape[1] / image.shape[0] / aspect - 1) > _SAME_ASPECT]
         if odd and pose is None:
             with watch.step("locate"):
-                found = find_people(self.estimator, [images[i] for i in odd], names=odd, color=color)
-                boxes[odd] = fit_aspect(person_boxes(found.keypoints), aspect)
+                found = find_people(self.estimator, [images[i] for i in odd], color=color).keypoints
+            lost = [i for i, person in zip(odd, found, strict=True) if not (person[:, 2] > 0).any()]
+            if lost:
+                raise InputError(f"no person found in source images {lost[:10]}; give source_pose, or crop them to the person")
+            boxes[odd] = fit_aspect(person_boxes(found), aspect)
         elif odd and pose is not None:
             empty = [i for i in odd if not (pose.keypoints[i, :, 2] > 0).any()]
             if empty:
@@ -178,14 +182,14 @@ class Transfer:
             boxes[odd] = fit_aspect(person_boxes(pose.keypoints[odd]), aspect)
         return boxes
 
-    def _target(self, target: Poses | NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The target joints in network pixels and in the model's skeleton, float32 (N, K, 3)."""
+    def _frame(self, target: Poses | NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """The target joints in the model's skeleton, (N, K, 3), and the boxes that become the pictures, if the target has any."""
         manifest = self.engine.manifest
         if not isinstance(target, Poses):
-            return to_box(check_keypoints(target, len(manifest.skeleton)), boxes, manifest.preprocess.size)
-        if target.boxes is not None:
-            boxes = fit_aspect(target.boxes, manifest.preprocess.size[1] / manifest.preprocess.size[0])
-        return to_box(target.convert(manifest.skeleton).keypoints, boxes, manifest.preprocess.size)
+            return check_keypoints(target, len(manifest.skeleton)), None
+        keypoints = target.convert(manifest.skeleton).keypoints
+        height, width = manifest.preprocess.size
+        return keypoints, None if target.boxes is None else fit_aspect(target.boxes, width / height)
 
     def _crop(self, images: list[Image], boxes: NDArray[np.float32], color: Color, out: NDArray[np.float32]) -> None:
         from posert.ops import crop_resize
@@ -300,7 +304,9 @@ class PreparedSource:
         """
         target = target if isinstance(target, Poses) else check_keypoints(target)
         index = self._index(len(target), source_index)
-        points = self._transfer._target(target, self.boxes[index])
+        keypoints, frames = self._transfer._frame(target)
+        size = self._transfer.engine.manifest.preprocess.size
+        points = to_box(keypoints, self.boxes[index] if frames is None else frames, size)
 
         def write_source(part: slice, out: NDArray[np.float32]) -> None:
             np.take(self._pictures, index[part], axis=0, out=out)

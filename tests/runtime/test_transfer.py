@@ -144,7 +144,7 @@ def test_estimator_finds_the_person(transfer, rng, estimator_offsets):
 
 def test_nobody_found(transfer, rng):
     empty = np.zeros((200, 300, 3), np.uint8)
-    with pytest.raises(InputError, match=r"no person found in images \[1\]"):
+    with pytest.raises(InputError, match=r"no person found in source images \[1\]"):
         transfer.run({"source": [pictures(rng, 1)[0], empty], "target": pose(rng, 2)})
     nobody = Poses(np.zeros((1, 18, 3)))
     with pytest.raises(InputError, match=r"source_pose has no joints for images \[0\]"):
@@ -306,6 +306,12 @@ def test_bad_input(transfer, rng, batch, match):
     with pytest.raises(InputError, match=match):
         transfer.run(batch)
     test_values(transfer, rng)
+
+
+def test_a_bad_target_is_refused_before_the_estimator_is_opened(engine, rng):
+    wide = np.zeros((1, 50, 90, 3), np.uint8)
+    with Transfer(engine, estimator="no such model") as transfer, pytest.raises(InputError, match=r"\(P, 18, 3\)"):
+        transfer.run({"source": wide, "target": np.zeros((1, 14, 3))})
 
 
 def test_bad_color_and_poses(transfer, rng):
