@@ -135,33 +135,23 @@ class Estimator:
         from posert.ops import crop_resize, decode_heatmaps
 
         manifest = self.engine.manifest
+        pre, post, joints = manifest.preprocess, manifest.postprocess, len(manifest.skeleton)
+        channels = "rgb" if color == pre.channels else "bgr"
         session, buffer = self._workspace(len(crops))
-        transforms: NDArray[np.float32] | None = None
-        total: NDArray[np.float32] | None = None
-        for flip in (False, True) if self.flip_test else (False,):
+
+        def look(flip: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            options: dict[str, Any] = {"fill": pre.fill, "channels": channels, "image_index": index, "flip": flip, "out": buffer}
             with watch.step("crop"):
-                _, matrices = crop_resize(
-                    images,
-                    crops,
-                    manifest.preprocess.size,
-                    manifest.preprocess.mean,
-                    manifest.preprocess.scale,
-                    image_index=index,
-                    flip=flip,
-                    fill=manifest.preprocess.fill,
-                    channels="rgb" if color == manifest.preprocess.channels else "bgr",
-                    out=buffer,
-                )
+                _, transforms = crop_resize(images, crops, pre.size, pre.mean, pre.scale, **options)
             with watch.step("network"):
-                heatmaps = session.run("estimator", {"image": buffer})["heatmaps"][:, : len(manifest.skeleton)]
-            if total is None:
-                total, transforms = heatmaps, matrices
-            else:
-                total = (total + heatmaps[:, manifest.skeleton.flip, :, ::-1]) * np.float32(0.5)
-        assert total is not None  # noqa: S101 - the loop above ran
+                return session.run("estimator", {"image": buffer})["heatmaps"][:, :joints], transforms
+
+        heatmaps, transforms = look(flip=False)
+        if self.flip_test:
+            mirrored, _ = look(flip=True)
+            heatmaps = (heatmaps + mirrored[:, manifest.skeleton.flip, :, ::-1]) * np.float32(0.5)
         with watch.step("decode"):
-            method, stride = manifest.postprocess.method, manifest.postprocess.stride
-            decode_heatmaps(total, method, stride=stride, transforms=transforms, out=out)
+            decode_heatmaps(heatmaps, post.method, stride=post.stride, transforms=transforms, out=out)
 
     def _workspace(self, count: int) -> tuple[Session, NDArray[np.float32]]:
         """The calling thread's session, and its input buffer for `count` people."""
