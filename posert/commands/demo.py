@@ -36,10 +36,11 @@ def run(
     Pictures into ./posert-demo:  posert demo
     Pictures elsewhere:           posert demo -o /tmp/pictures
     """
-    from posert.commands.people import LOOKS, find_people, require_people
+    from posert.commands.people import require_people
     from posert.estimator import Estimator
     from posert.media.files import check_folder_writable, make_folder
     from posert.media.images import list_images, read_image
+    from posert.people import find_people
     from posert.transfer import Transfer
 
     check_folder_writable(output)
@@ -56,7 +57,7 @@ def run(
         bar.update(task, advance=1, description="finding joints")
         start = time.perf_counter()
         poses = require_people(find_people(finder, images), names)
-        times.append((f"find a person's joints in {LOOKS} looks", len(images), time.perf_counter() - start))
+        times.append(("find a person and their joints", len(images), time.perf_counter() - start))
         bar.update(task, advance=1, description="re-drawing")
         sources = [i for i, name in enumerate(names) if name.startswith("source-")]
         targets = [i for i, name in enumerate(names) if name.startswith("pose-")]

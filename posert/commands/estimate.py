@@ -167,7 +167,7 @@ def _estimate(
     estimator: Estimator, pictures: list[Path], boxes: list[Boxes] | None, max_pixels: float
 ) -> Iterator[tuple[Path, Image, Poses]]:
     """Each picture with its people, read and run a batch at a time, with a progress bar where there are several."""
-    from posert.commands.people import find_people
+    from posert.people import find_people
 
     with progress() as bar:
         task = bar.add_task("estimating", total=len(pictures), visible=len(pictures) > 1)

@@ -55,8 +55,9 @@ def run(
     picture = read_image(source, max_pixels=max_pixels)
     pose_picture = None if pose.suffix.lower() == ".json" else read_image(pose, max_pixels=max_pixels)
 
-    from posert.commands.people import find_people, require_people
+    from posert.commands.people import require_people
     from posert.estimator import Estimator
+    from posert.people import find_people
     from posert.transfer import Transfer
 
     finder = Estimator(estimator, backend=backend, device=device)

@@ -15,8 +15,8 @@ from posert.cli import app
 from posert.commands import doctor
 from posert.commands.catalogue import headline
 from posert.formats import read_coco, read_openpose, read_poses
-from posert.geometry import person_boxes
 from posert.media.images import list_images, read_image, write_image
+from posert.people import find_people
 from posert.skeleton import SKELETONS
 
 EXAMPLES = Path(posert.__file__).parent / "examples"
@@ -70,17 +70,12 @@ def test_estimate_writes_coco(call, photos, tmp_path, estimator_offsets):
     assert poses.boxes.tolist() == [[0, 0, 192, 256]]
 
 
-def test_estimate_looks_closer(call, photos, tmp_path, tiny_estimator_bundle):
-    """Without boxes the result is that of looking three times, each time in the box around the joints before."""
+def test_estimate_looks_for_the_person(call, photos, tmp_path, tiny_estimator_bundle):
     call("estimate", photos / "c.jpg", "-o", tmp_path / "c.json")
     found, _ = read_coco(tmp_path / "c.json")
-    estimator, image, whole = posert.Estimator(tiny_estimator_bundle), read_image(photos / "c.jpg"), [0, 0, 200, 300]
-    poses = estimator.run([image])
-    for _ in range(2):
-        box = np.clip(person_boxes(poses.keypoints)[0], 0, whole[2:] * 2)
-        poses = estimator.run([image], box[None])
+    poses = find_people(posert.Estimator(tiny_estimator_bundle), [read_image(photos / "c.jpg")])
     np.testing.assert_allclose(found.keypoints, poses.keypoints, atol=1e-3)
-    np.testing.assert_allclose(found.boxes, person_boxes(poses.keypoints), atol=2e-3)
+    np.testing.assert_allclose(found.boxes, poses.boxes, atol=2e-3)
 
 
 def test_estimate_keeps_pictures_without_a_person(call, photos, tmp_path):
