@@ -27,7 +27,8 @@ def check_keypoints(keypoints: ArrayLike, joints: int | None = None) -> NDArray[
         InputError: wrong rank, wrong K, an infinite coordinate, or a score outside [0, 1].
     """
     try:
-        array = np.array(keypoints, dtype=np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            array = np.array(keypoints, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(f"keypoints must be numbers of shape (P, K, 3), got {type(keypoints).__name__}: {error}") from error
     wanted = f"(P, {joints if joints is not None else 'K'}, 3)"

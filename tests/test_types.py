@@ -55,6 +55,7 @@ def test_poses_are_sliced_and_converted() -> None:
         (lambda p: p[:, :17], "18"),
         (lambda p: p[..., :2], "shape"),
         (lambda p: np.where(p > 50, np.inf, p), "infinite"),
+        (lambda p: p.astype(np.float64) * (1e300, 1, 1), "infinite"),
         (lambda p: p * (1, 1, 2) + (0, 0, 1), r"\[0, 1\]"),
         (lambda p: p * (1, 1, np.nan), r"\[0, 1\]"),
         (lambda p: [["a"]], "numbers"),
