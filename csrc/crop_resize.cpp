@@ -68,8 +68,6 @@ POSERT_INLINE Float4 sample4(const float* row, Tap tap) {
 }
 #endif
 
-}  // namespace
-
 // Samples one blended row (interleaved RGB; tap.index counts floats) into three planes of normalised floats.
 POSERT_CLONES void sample_row(const float* POSERT_RESTRICT row, const Tap* POSERT_RESTRICT taps, std::int64_t width,
                               const CropOptions& options, float* POSERT_RESTRICT red, float* POSERT_RESTRICT green,
@@ -99,8 +97,6 @@ POSERT_CLONES void sample_row(const float* POSERT_RESTRICT row, const Tap* POSER
         blue[x] = (pixel[2] + share * (pixel[5] - pixel[2]) - mean[2]) * scale[2];
     }
 }
-
-namespace {
 
 // One person: the columns that the box needs, and a row buffer that holds them.
 class Sampler {

@@ -45,8 +45,6 @@ POSERT_INLINE std::int32_t first_equal(const float* values, std::int32_t count, 
     return first;
 }
 
-}  // namespace
-
 POSERT_CLONES MapRange map_range(const float* map, std::int64_t count) {
     Extremes all{kSign, kSign};
     std::int64_t begin = 0, best = 0;
@@ -70,8 +68,6 @@ POSERT_CLONES MapRange map_range(const float* map, std::int64_t count) {
         best + first_equal(map + best, static_cast<std::int32_t>(std::min(kBlock, count - best)), range.greatest);
     return range;
 }
-
-namespace {
 
 double sign(float value) {
     return value > 0 ? 1.0 : (value < 0 ? -1.0 : 0.0);

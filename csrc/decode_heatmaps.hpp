@@ -41,6 +41,4 @@ struct MapRange {
     std::int64_t first;  // index of the first greatest value; of no meaning if greatest <= 0
 };
 
-MapRange map_range(const float* map, std::int64_t count);
-
 }  // namespace posert

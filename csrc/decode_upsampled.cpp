@@ -22,8 +22,6 @@ double far_weight(double t) {
     return ((kCubic * t - 5 * kCubic) * t + 8 * kCubic) * t - 4 * kCubic;
 }
 
-}  // namespace
-
 // out[i] = ((w0 a + w1 b) + w2 c) + w3 d, in the order of the definition so that ties fall alike. weights: (4, count).
 POSERT_CLONES void cubic_from_scalars(const double* POSERT_RESTRICT weights, const float taps[4], std::int64_t count,
                                       double* POSERT_RESTRICT out) {
@@ -47,6 +45,8 @@ POSERT_CLONES bool any_at_least(const float* POSERT_RESTRICT values, std::int64_
     for (std::int64_t i = 0; i < count; ++i) found |= values[i] >= limit;
     return found != 0;
 }
+
+}  // namespace
 
 UpsampledPeak::UpsampledPeak(std::int64_t height, std::int64_t width, std::int64_t stride)
     : height_(height),

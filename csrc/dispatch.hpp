@@ -1,13 +1,13 @@
 // Run-time choice of the instruction set.
 //
 // POSERT_CLONES before a function definition makes GCC compile it for x86-64-v4 (AVX-512), x86-64-v3 (AVX2) and the
-// baseline; the loader picks the best that the CPU runs. It needs ifuncs, so it is plain code elsewhere. What such a
-// function calls is compiled for the baseline unless it is inlined: helpers are marked POSERT_INLINE, and lambdas only
-// wrap calls of cloned functions.
+// baseline; the loader picks the best that the CPU runs. It needs ifuncs, so it is plain code elsewhere, and in builds
+// with POSERT_PLAIN. What such a function calls is compiled for the baseline unless it is inlined: helpers are marked
+// POSERT_INLINE, and lambdas only wrap calls of cloned functions.
 #pragma once
 #include <cstdlib>  // defines __GLIBC__ where there is one
 
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#if !defined(POSERT_PLAIN) && defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define POSERT_HAS_CLONES 1
 #define POSERT_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else

@@ -8,6 +8,7 @@
 #include "threads.hpp"
 
 namespace posert {
+namespace {
 
 constexpr std::int64_t kVector = 64;
 constexpr std::int64_t kTaps = 4;
@@ -96,6 +97,8 @@ POSERT_CLONES void dilate_image(Workspace& work, const std::uint8_t* in, std::in
 POSERT_CLONES void erode_image(Workspace& work, const std::uint8_t* in, std::int64_t stride) {
     running_image<false>(work, in, stride);
 }
+
+}  // namespace
 
 void morphology(Morphology operation, const MorphologyImages& images, std::int64_t size) {
     const std::int64_t height = images.height, width = images.width;

@@ -11,6 +11,7 @@
 #include "threads.hpp"
 
 namespace posert {
+namespace {
 
 using Word = std::uint64_t;
 constexpr std::int64_t kBits = 64;
@@ -35,22 +36,23 @@ POSERT_INLINE void or_window(Word* row, std::int64_t words, std::int64_t window)
     if (covered < window) or_shifted(row, row, words, window - covered);
 }
 
-// Row y becomes the OR of the rows y .. y + window - 1, for rows of `words` words; `rows` of them have that many after
-// them.
-POSERT_INLINE void or_rows(Word* bits, std::int64_t words, std::int64_t rows, std::int64_t window) {
-    const auto merge = [=](std::int64_t shift, std::int64_t count) {
-        Word* to = bits;
-        const Word* from = bits + shift * words;
+// bits[i] |= bits[i + shift] for i in [0, count), from the front, so that it reads what is not yet written.
+POSERT_INLINE void or_ahead(Word* bits, std::int64_t shift, std::int64_t count) {
+    const Word* from = bits + shift;
 #if defined(__clang__)
 #pragma clang loop vectorize(assume_safety)
 #elif defined(__GNUC__)
 #pragma GCC ivdep
 #endif
-        for (std::int64_t i = 0; i < count * words; ++i) to[i] |= from[i];
-    };
+    for (std::int64_t i = 0; i < count; ++i) bits[i] |= from[i];
+}
+
+// Row y becomes the OR of the rows y .. y + window - 1, for rows of `words` words; `rows` of them have that many after
+// them.
+POSERT_INLINE void or_rows(Word* bits, std::int64_t words, std::int64_t rows, std::int64_t window) {
     std::int64_t covered = 1;
-    for (; 2 * covered <= window; covered *= 2) merge(covered, rows + window - 2 * covered);
-    if (covered < window) merge(window - covered, rows);
+    for (; 2 * covered <= window; covered *= 2) or_ahead(bits, covered * words, (rows + window - 2 * covered) * words);
+    if (covered < window) or_ahead(bits, (window - covered) * words, rows * words);
 }
 
 // A bit image with `reach` spare columns on the left and rows above and below. Bits outside the frame are 0 before a
@@ -124,8 +126,6 @@ POSERT_CLONES void close_and_expand(const BitFrame& frame, Word* bits, std::uint
         for (; x < frame.width; ++x) line[x] = static_cast<std::uint8_t>(~(row[x / kBits] >> (x % kBits)) & 1);
     }
 }
-
-namespace {
 
 // Sets the bits first .. last of a row.
 void set_span(Word* row, std::int64_t first, std::int64_t last) {

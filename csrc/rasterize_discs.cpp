@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "dispatch.hpp"
 #include "threads.hpp"
 
 namespace posert {

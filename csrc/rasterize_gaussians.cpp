@@ -9,14 +9,13 @@
 #include "threads.hpp"
 
 namespace posert {
+namespace {
 
 // out[x] = columns[x] * row
 POSERT_CLONES void gaussian_row(const float* POSERT_RESTRICT columns, float row, std::int64_t width,
                                 float* POSERT_RESTRICT out) {
     for (std::int64_t x = 0; x < width; ++x) out[x] = columns[x] * row;
 }
-
-namespace {
 
 // The Gaussian is a product of one factor a column and one a row.
 struct Axis {

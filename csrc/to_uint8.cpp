@@ -6,6 +6,7 @@
 #include "threads.hpp"
 
 namespace posert {
+namespace {
 
 constexpr std::int64_t kTile = 512;
 
@@ -29,6 +30,8 @@ POSERT_CLONES void to_uint8_tile(const float* POSERT_RESTRICT from, std::int64_t
         to[3 * i + 2] = levels[2][i];
     }
 }
+
+}  // namespace
 
 void to_uint8(const float* images, std::int64_t image_stride, std::int64_t count, std::int64_t pixels,
               std::uint8_t* out, std::int64_t out_stride) {
