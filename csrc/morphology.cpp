@@ -13,10 +13,6 @@ namespace {
 constexpr std::int64_t kVector = 64;
 constexpr std::int64_t kTaps = 4;
 
-POSERT_INLINE std::int64_t whole_vectors(std::int64_t bytes) {
-    return (bytes + kVector - 1) / kVector * kVector;
-}
-
 // data[i] = the extremum of data[i] and data[i + shift] for each shift, for i in [0, count) and on to a multiple of
 // kVector. A byte is computed from what lies at it and after it, so it may be done in place, from the front.
 template <bool kLargest>

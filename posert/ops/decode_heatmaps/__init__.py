@@ -63,14 +63,17 @@ def decode_heatmaps(
     count, joints, height, width = heatmaps.shape
     if max(height, width) * stride > _check.MAX_SIDE:
         raise InputError(f"heatmaps of {height} x {width} cells with stride {stride} exceed {_check.MAX_SIDE} pixels a side")
-    matrices = None
-    if transforms is not None:
-        matrices = _check.numbers(transforms, "transforms", f"({count}, 2, 3)")
-        if matrices.shape != (count, 2, 3) or not np.isfinite(matrices).all():
-            raise InputError(f"transforms must be finite and of shape ({count}, 2, 3), one a heatmap set; got {matrices.shape}")
+    matrices = None if transforms is None else _matrices(transforms, count)
     if not _check.packed(heatmaps, 2):
         heatmaps = np.ascontiguousarray(heatmaps)
     out = _check.output(out, (count, joints, 3), np.float32, heatmaps, *(() if matrices is None else (matrices,)))
     run = implementation("decode_heatmaps", backend).decode_heatmaps
     run(heatmaps, method, stride, matrices, beta, window, out)
     return out
+
+
+def _matrices(transforms: ArrayLike, count: int) -> NDArray[np.float32]:
+    matrices = _check.numbers(transforms, "transforms", f"({count}, 2, 3)")
+    if matrices.shape != (count, 2, 3) or not np.isfinite(matrices).all():
+        raise InputError(f"transforms must be finite and of shape ({count}, 2, 3), one for each item; got {matrices.shape}")
+    return matrices
