@@ -58,7 +58,7 @@ import {room}
 @pytest.mark.parametrize("room", sorted(ROOMS))
 def test_room_imports_nothing_above_it(room: str) -> None:
     code = BLOCKED_IMPORT.format(blocked=sorted(ROOMS[room]), room=room)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -67,7 +67,7 @@ def test_models_need_torch_and_nothing_of_the_runtime() -> None:
     blocked = ["onnxruntime", "onnx", "cv2", "typer", "rich", "posert.engine", "posert.ops"]
     for room in ("posert.models.cpm", "posert.models.pg2", "posert.models.movenet"):
         code = BLOCKED_IMPORT.format(blocked=blocked, room=room)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
 

@@ -32,7 +32,10 @@ def native_module() -> ModuleType | str:
     try:
         return importlib.import_module("posert._native")
     except ImportError as error:
-        return f"the compiled module posert._native cannot be imported ({error})"
+        return (
+            f"the compiled module posert._native cannot be imported ({error}); reinstall posert with "
+            "pip install --force-reinstall posert, or inside its source folder with pip install -e ."
+        )
 
 
 @functools.cache
@@ -49,9 +52,7 @@ def implementation(name: str, backend: str | None) -> ModuleType:
         )
     native = native_module()
     if backend == "native" and isinstance(native, str):
-        raise MissingDependency(
-            f"posert.ops.{name} with backend='native': {native}; reinstall posert: pip install --force-reinstall posert"
-        )
+        raise MissingDependency(f"posert.ops.{name} with backend='native': {native}")
     if backend is None:
         backend = "reference" if isinstance(native, str) else "native"
     return importlib.import_module(f"posert.ops.{OPERATIONS[name]}.{backend}")

@@ -42,5 +42,5 @@ def get_num_threads() -> int:
 def _native() -> ModuleType:
     native = native_module()
     if isinstance(native, str):
-        raise MissingDependency(f"{native}; reinstall posert: pip install --force-reinstall posert; inside its source folder: pip install -e .")
+        raise MissingDependency(native)
     return native

@@ -57,7 +57,7 @@ def test_quota(tmp_path: Path, cgroup: str, files: dict[str, str], cpus: int):
 
 def run_python(code: str) -> str:
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)]
+    command = [sys.executable, "-P", "-W", "ignore", "-c", textwrap.dedent(code)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()

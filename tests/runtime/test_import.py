@@ -16,7 +16,7 @@ HEAVY = ["torch", "onnxruntime", "cv2", "onnx", "typer", "rich", "triton", "tens
 
 
 def in_fresh_process(code: str) -> str:
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True).stdout
 
 
 def test_import_needs_numpy_alone():
