@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import machine
 import pytest
 
 from posert import ops
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # export, for torch's part; behind the installed posert
 
 SECONDS_PER_PEER = 1.0
 ROUNDS = (5, 100)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))  # export and training; behind everything else, so that the installed posert is tested
 
 settings.register_profile(
     "posert",
@@ -31,7 +35,7 @@ ESTIMATOR_OFFSETS = (
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of real photographs: POSERT_DATA, or shared/data beside the repository."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    default = ROOT.parent / "shared" / "data"
     root = Path(os.environ.get("POSERT_DATA") or default)
     if not root.is_dir():
         pytest.skip(f"no data at {root}; set POSERT_DATA to a folder with lsp/, lspet/, market1501/")
