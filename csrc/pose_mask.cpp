@@ -17,42 +17,42 @@ using Word = std::uint64_t;
 constexpr std::int64_t kBits = 64;
 constexpr double kMaxSteps = 1099511627776.0;  // 2^40, see the definition
 
-// out[x] |= in[x + shift] for bits x of a row; out may be in, because it reads ahead of what it writes.
-POSERT_INLINE void or_shifted(const Word* in, Word* out, std::int64_t words, std::int64_t shift) {
-    const std::int64_t skip = shift / kBits, bits = shift % kBits;
-    std::int64_t i = 0;
-    if (bits == 0) {
-        for (; i + skip < words; ++i) out[i] |= in[i + skip];
+#if defined(__clang__)
+#define POSERT_NO_DEPENDENCE _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define POSERT_NO_DEPENDENCE _Pragma("GCC ivdep")
+#else
+#define POSERT_NO_DEPENDENCE
+#endif
+
+// Bit x |= bit x + shift, over all bits of `count` words and without regard to rows; from the front, so that it reads
+// what is not yet written. There are shift / 64 + 1 more words to read.
+POSERT_INLINE void or_shifted(Word* words, std::int64_t count, std::int64_t shift) {
+    const Word* from = words + shift / kBits;
+    const std::int64_t right = shift % kBits, left = kBits - right;
+    if (right == 0) {
+        POSERT_NO_DEPENDENCE
+        for (std::int64_t i = 0; i < count; ++i) words[i] |= from[i];
         return;
     }
-    for (; i + skip + 1 < words; ++i) out[i] |= (in[i + skip] >> bits) | (in[i + skip + 1] << (kBits - bits));
-    if (i + skip < words) out[i] |= in[i + skip] >> bits;
+    POSERT_NO_DEPENDENCE
+    for (std::int64_t i = 0; i < count; ++i) words[i] |= (from[i] >> right) | (from[i + 1] << left);
 }
 
-// Bit x of a row becomes the OR of the bits x .. x + window - 1, by doubling.
-POSERT_INLINE void or_window(Word* row, std::int64_t words, std::int64_t window) {
+// Bit x becomes the OR of the bits x .. x + window - 1, by doubling.
+POSERT_INLINE void or_window(Word* words, std::int64_t count, std::int64_t window) {
     std::int64_t covered = 1;
-    for (; 2 * covered <= window; covered *= 2) or_shifted(row, row, words, covered);
-    if (covered < window) or_shifted(row, row, words, window - covered);
-}
-
-// bits[i] |= bits[i + shift] for i in [0, count), from the front, so that it reads what is not yet written.
-POSERT_INLINE void or_ahead(Word* bits, std::int64_t shift, std::int64_t count) {
-    const Word* from = bits + shift;
-#if defined(__clang__)
-#pragma clang loop vectorize(assume_safety)
-#elif defined(__GNUC__)
-#pragma GCC ivdep
-#endif
-    for (std::int64_t i = 0; i < count; ++i) bits[i] |= from[i];
+    for (; 2 * covered <= window; covered *= 2) or_shifted(words, count, covered);
+    if (covered < window) or_shifted(words, count, window - covered);
 }
 
 // Row y becomes the OR of the rows y .. y + window - 1, for rows of `words` words; `rows` of them have that many after
 // them.
 POSERT_INLINE void or_rows(Word* bits, std::int64_t words, std::int64_t rows, std::int64_t window) {
     std::int64_t covered = 1;
-    for (; 2 * covered <= window; covered *= 2) or_ahead(bits, covered * words, (rows + window - 2 * covered) * words);
-    if (covered < window) or_ahead(bits, (window - covered) * words, rows * words);
+    for (; 2 * covered <= window; covered *= 2)
+        or_shifted(bits, (rows + window - 2 * covered) * words, covered * words * kBits);
+    if (covered < window) or_shifted(bits, rows * words, (window - covered) * words * kBits);
 }
 
 // A bit image with `reach` spare columns on the left and rows above and below. Bits outside the frame are 0 before a
@@ -73,9 +73,8 @@ struct BitFrame {
 // OR over the square of each pixel. Reads the frame shifted right and down by the reach; leaves it at the origin, where
 // the window begins.
 POSERT_INLINE void dilate_bits(const BitFrame& frame, Word* bits) {
-    for (std::int64_t y = 0; y < frame.height; ++y) {
-        or_window(bits + (y + frame.reach_y) * frame.words, frame.words, 2 * frame.reach_x + 1);
-    }
+    // In one go over all rows: what spills from a row into the one above stays right of its last pixel.
+    or_window(bits + frame.reach_y * frame.words, frame.height * frame.words, 2 * frame.reach_x + 1);
     or_rows(bits, frame.words, frame.height, 2 * frame.reach_y + 1);
 }
 
@@ -107,24 +106,33 @@ POSERT_INLINE Word spread(Word eight_bits) {
     return ((picked + 0x7F7F7F7F7F7F7F7FU) >> 7) & 0x0101010101010101U;
 }
 
+// Writes the complement of a row of bits as bytes of 0 or 1.
+POSERT_INLINE void expand_row(const Word* row, std::int64_t width, std::uint8_t* line) {
+    std::int64_t x = 0;
+    if constexpr (std::endian::native == std::endian::little) {
+        for (; x + kBits <= width; x += kBits) {
+            const Word word = ~row[x / kBits];
+            if (word == 0) {  // most of a picture is not body
+                std::memset(line + x, 0, kBits);
+                continue;
+            }
+            for (std::int64_t i = 0; i < kBits; i += 8) {
+                const Word bytes = spread(word >> i);
+                std::memcpy(line + x + i, &bytes, sizeof bytes);
+            }
+        }
+    }
+    for (; x < width; ++x) line[x] = static_cast<std::uint8_t>(~(row[x / kBits] >> (x % kBits)) & 1);
+}
+
 // Closes the image that lies shifted by the reach in `bits`, and writes it as bytes.
 // The erosion is the dilation of the complement, so what is left in `bits` is the complement of the result.
 POSERT_CLONES void close_and_expand(const BitFrame& frame, Word* bits, std::uint8_t* out) {
     dilate_bits(frame, bits);
     invert_bits(frame, bits);
     dilate_bits(frame, bits);
-    for (std::int64_t y = 0; y < frame.height; ++y) {
-        const Word* row = bits + y * frame.words;
-        std::uint8_t* line = out + y * frame.width;
-        std::int64_t x = 0;
-        if constexpr (std::endian::native == std::endian::little) {
-            for (; x + 8 <= frame.width; x += 8) {
-                const Word bytes = spread(~(row[x / kBits] >> (x % kBits)));
-                std::memcpy(line + x, &bytes, sizeof bytes);
-            }
-        }
-        for (; x < frame.width; ++x) line[x] = static_cast<std::uint8_t>(~(row[x / kBits] >> (x % kBits)) & 1);
-    }
+    for (std::int64_t y = 0; y < frame.height; ++y)
+        expand_row(bits + y * frame.words, frame.width, out + y * frame.width);
 }
 
 // Sets the bits first .. last of a row.
