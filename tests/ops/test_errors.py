@@ -1,5 +1,6 @@
 """Bad input is refused before any work, with a message that says what was given and what is needed."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -122,15 +123,19 @@ def test_empty_lists_are_no_people():
 
 
 def test_without_the_compiled_module(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(_dispatch, "native_module", lambda: "the compiled module is not here")
-    _dispatch.implementation.cache_clear()
+    monkeypatch.setitem(sys.modules, "posert._native", None)  # an import of it now fails
+    caches = (_dispatch.native_module, _dispatch.implementation)
+    for cache in caches:
+        cache.cache_clear()
     try:
         assert "reference" in ops.explain("closing").splitlines()[0]
         assert ops.closing(MASK, 3).shape == MASK.shape
-        with pytest.raises(MissingDependency, match="pip install"):
-            ops.closing(MASK, 3, backend="native")
+        for call in (lambda: ops.closing(MASK, 3, backend="native"), ops.get_num_threads):
+            with pytest.raises(MissingDependency, match="pip install"):
+                call()
     finally:
-        _dispatch.implementation.cache_clear()
+        for cache in caches:
+            cache.cache_clear()
 
 
 def test_explain():
