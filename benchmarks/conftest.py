@@ -16,8 +16,8 @@ from posert import ops
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # export, for torch's part; behind the installed posert
 
-SECONDS_PER_PEER = 1.0
-ROUNDS = (5, 100)
+SECONDS_PER_PEER = 0.6
+ROUNDS = (3, 100)
 
 Timed = Callable[..., None]
 

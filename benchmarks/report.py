@@ -69,7 +69,7 @@ def heading(run: dict[str, Any]) -> list[str]:
             f"write bandwidth {bandwidth['write']:.1f} GB/s, measured in this run. Python {facts['python']}, {versions}.",
         ]
     lines.append(
-        "Every result was compared with the reference before it was timed. Medians of 5 to 100 rounds; all ways in one run."
+        "Every result was compared with the reference before it was timed. Medians of 3 to 100 rounds; all ways in one run."
     )
     return lines
 
