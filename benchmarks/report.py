@@ -2,6 +2,9 @@
 
 pytest benchmarks --benchmark-only --benchmark-json=run.json
 python benchmarks/report.py run.json > table.md
+
+On a machine that does other work too, add --benchmark-timer=time.process_time: everything runs on one thread, and
+time that others had does not count then.
 """
 
 from __future__ import annotations
