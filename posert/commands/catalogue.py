@@ -56,19 +56,9 @@ def _summary(bundle: Bundle) -> dict[str, Any]:
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
-    """The first two numbers among a model's metrics, wherever they are nested: what it was judged by."""
-    found = [f"{name} {value:.4g}" for name, value in _numbers(metrics)]
+    """The first two numbers among a model's metrics that stand for themselves; tables, joint by joint, are left to `inspect`."""
+    found = [f"{name} {value:.4g}" for name, value in metrics.items() if type(value) in (int, float)]
     return "\n".join(found[:2]) or "not measured"
-
-
-def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    numbers: list[tuple[str, float]] = []
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            numbers += _numbers(value, f"{prefix}{name} ")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            numbers.append((prefix + name, float(value)))
-    return numbers
 
 
 def inspect(

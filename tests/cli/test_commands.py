@@ -272,7 +272,8 @@ def test_inspect(call, tiny_estimator_bundle):
 
 
 def test_headline_takes_the_first_two_numbers():
-    assert headline({"pck@0.2": 0.87654, "set": "LSP", "per joint": {"neck": 0.9}}) == "pck@0.2 0.8765\nper joint neck 0.9"
+    assert headline({"pck@0.2": 0.87654, "set": "LSP", "per joint": {"neck": 0.9}}) == "pck@0.2 0.8765"
+    assert headline({"a": {"x": 1}, "b": 0.5, "c": True, "d": 2, "e": 3}) == "b 0.5\nd 2"
     assert headline({}) == "not measured"
 
 
