@@ -3,8 +3,8 @@
 pytest benchmarks --benchmark-only --benchmark-json=run.json
 python benchmarks/report.py run.json > table.md
 
-On a machine that does other work too, add --benchmark-timer=time.process_time: everything runs on one thread, and
-time that others had does not count then.
+On a machine that does other work too, add --benchmark-timer=time.process_time for the kernels: they run on one thread,
+and time that others had does not count then.
 """
 
 from __future__ import annotations
@@ -30,16 +30,12 @@ TARGETS = {
 
 
 def table(run: dict[str, Any]) -> list[str]:
-    """Rows of markdown, one a peer, in the order in which they ran."""
-    groups: dict[str, dict[str, dict[str, Any]]] = {}
-    for entry in run["benchmarks"]:
-        if "peer" in entry["extra_info"]:
-            groups.setdefault(entry["group"], {})[entry["extra_info"]["peer"]] = entry
+    """Rows of markdown for the kernels, one a peer, in the order in which they ran."""
     lines = [
         "| kernel | way | median ms | spread (IQR) | GB/s | share of copy bandwidth | posert is | target |",
         "|---|---|---:|---:|---:|---:|---:|---|",
     ]
-    for group, peers in groups.items():
+    for group, peers in grouped(run, "bytes_moved").items():
         own = peers.get("posert", {}).get("stats", {}).get("median")
         for peer, entry in peers.items():
             stats, info = entry["stats"], entry["extra_info"]
@@ -54,6 +50,32 @@ def table(run: dict[str, Any]) -> list[str]:
     return lines
 
 
+def grouped(run: dict[str, Any], fact: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Group -> peer -> entry, of the benchmarks that noted a fact."""
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for entry in run["benchmarks"]:
+        if fact in entry["extra_info"]:
+            groups.setdefault(entry["group"], {})[entry["extra_info"]["peer"]] = entry
+    return groups
+
+
+def pipeline_table(run: dict[str, Any]) -> list[str]:
+    """Rows of markdown for the two pipelines: images a second, and where posert's time goes."""
+    lines = [
+        "| pipeline | way | images/s | spread (IQR) | posert is | median ms of each step |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    for group, peers in grouped(run, "images_per_second").items():
+        own = peers.get("posert", {}).get("stats", {}).get("median")
+        for peer, entry in peers.items():
+            stats, info = entry["stats"], entry["extra_info"]
+            ratio = comparison(stats["median"] / own) if own and peer != "posert" else ""
+            steps = ", ".join(f"{name} {ms:.2f}" for name, ms in info["stage_ms"].items())
+            spread = f"{100 * stats['iqr'] / stats['median']:.0f} %"
+            lines.append(f"| {group} | {peer} | {info['images_per_second']:.1f} | {spread} | {ratio} | {steps} |")
+    return lines
+
+
 def comparison(ratio: float) -> str:
     """How posert compares to a peer that takes `ratio` times as long."""
     return f"{ratio:.1f}x faster" if ratio >= 1 else f"{1 / ratio:.1f}x slower"
@@ -63,7 +85,7 @@ def heading(run: dict[str, Any]) -> list[str]:
     """Machine, versions and method."""
     info = run["machine_info"]
     processor = info.get("cpu", {}).get("brand_raw", info.get("machine", "unknown CPU"))
-    lines = [f"{processor}, one thread, {info['system']} {info['release']}."]
+    lines = [f"{processor}, {info['system']}. The kernels run on one thread, the pipelines on all that the process may use."]
     if facts := info.get("posert"):
         bandwidth = facts["bandwidth"]
         versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
@@ -83,7 +105,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         run = json.loads(arguments.run.read_text())
-        lines = [*heading(run), "", *table(run)]
+        lines = [*heading(run), "", *table(run), "", *pipeline_table(run)]
     except (OSError, ValueError, KeyError) as error:
         print(f"{arguments.run} is not a pytest-benchmark file: {error!r}", file=sys.stderr)
         return 2
