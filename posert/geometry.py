@@ -1,4 +1,4 @@
-"""Boxes: around people, in a network's proportions, and the way from image pixels to network pixels.
+"""Checked keypoints; boxes: around people, in a network's proportions, and the way from image pixels to network pixels.
 
 A box is x0, y0, x1, y1 with edges: pixel i spans [i, i + 1) in box coordinates, so (0, 0, W, H) is the whole image and the centre
 of pixel i, which keypoints call i, lies at i + 0.5.
@@ -10,10 +10,44 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from posert.errors import InputError
-from posert.types import check_keypoints
 
 _FARTHEST = 1e7  # pixels: beyond, float32 no longer tells one pixel from the next
 _LEAST_SIDE = 16.0  # pixels: the least side a person is taken to have when the margin is measured
+
+
+def _numbers(values: ArrayLike, wanted: str) -> NDArray[np.float32]:
+    """A float32 copy of real numbers; what float32 cannot hold becomes infinite, for the caller to refuse."""
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "biuf" and array.size:
+            raise TypeError(f"got {array.dtype}")
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{wanted}; {error}") from error
+
+
+def check_keypoints(keypoints: ArrayLike, joints: int | None = None) -> NDArray[np.float32]:
+    """Return keypoints as float32 (P, K, 3) in which every missing joint is (NaN, NaN, 0).
+
+    Args:
+        keypoints: (P, K, 3): x, y in pixels (x right, y down), score in [0, 1]; a score of 0 or a NaN coordinate means missing.
+        joints: the K that is needed, or None for any.
+
+    Raises:
+        InputError: wrong rank, wrong K, an infinite coordinate, or a score outside [0, 1].
+    """
+    array = _numbers(keypoints, "keypoints must be numbers of shape (P, K, 3): x, y, score")
+    wanted = f"(P, {joints if joints is not None else 'K'}, 3)"
+    if array.ndim != 3 or array.shape[2] != 3 or (joints is not None and array.shape[1] != joints):
+        raise InputError(f"keypoints must have shape {wanted}: x, y, score of each joint of each person; got {array.shape}")
+    if np.isinf(array).any():
+        raise InputError("keypoints hold an infinite value; a missing joint is (NaN, NaN, 0)")
+    score = array[..., 2]
+    if np.isnan(score).any() or (score < 0).any() or (score > 1).any():
+        raise InputError("keypoint scores must lie in [0, 1]; a missing joint is (NaN, NaN, 0)")
+    array[(score == 0) | np.isnan(array[..., :2]).any(-1)] = (np.nan, np.nan, 0)
+    return array
 
 
 def check_boxes(boxes: ArrayLike) -> NDArray[np.float32]:
@@ -25,11 +59,7 @@ def check_boxes(boxes: ArrayLike) -> NDArray[np.float32]:
     Raises:
         InputError: wrong rank, not finite, beyond 10 million pixels, or of no area; the message names the box.
     """
-    try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
-            array = np.array(boxes, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"boxes must be numbers x0, y0, x1, y1 of shape (P, 4): {error}") from error
+    array = _numbers(boxes, "boxes must be numbers x0, y0, x1, y1 of shape (P, 4)")
     if array.shape == (0,):
         array = array.reshape(0, 4)
     if array.ndim != 2 or array.shape[1] != 4:

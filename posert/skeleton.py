@@ -32,9 +32,14 @@ class Skeleton:
     def __post_init__(self) -> None:
         count = len(self.joints)
         if not self.flip:
+            alone = [joint for joint in self.joints if _mirror_name(joint) not in self.joints]
+            if alone:
+                raise InputError(f"skeleton {self.name!r}: {alone} have no counterpart on the other side; name it, or give flip")
             object.__setattr__(self, "flip", tuple(self.joints.index(_mirror_name(j)) for j in self.joints))
-        if sorted(self.flip) != list(range(count)):
-            raise InputError(f"skeleton {self.name!r}: flip must be a permutation of 0..{count - 1}, got {self.flip}")
+        if sorted(self.flip) != list(range(count)) or any(self.flip[other] != k for k, other in enumerate(self.flip)):
+            raise InputError(
+                f"skeleton {self.name!r}: flip must be a permutation of 0..{count - 1} that is its own inverse, got {self.flip}"
+            )
         if any(not (0 <= a < count and 0 <= b < count) for a, b in self.limbs):
             raise InputError(f"skeleton {self.name!r}: limbs must index the {count} joints, got {self.limbs}")
 
@@ -176,7 +181,7 @@ def _along(start: Keypoints, end: Keypoints, amount: float) -> Keypoints:
     return point.astype(np.float32)
 
 
-# Joints that a skeleton lacks but that follow from others. The two head rules are approximations (specs R-6).
+# Joints that a skeleton lacks but that follow from others. Those of the head and the thorax are approximations (specs R-6).
 _DERIVED: dict[str, Callable[[dict[str, Keypoints]], Keypoints]] = {
     "neck": lambda j: _midpoint(j["left_shoulder"], j["right_shoulder"]),
     "thorax": lambda j: j["neck"],

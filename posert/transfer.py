@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from posert.engine import Engine, Session, open_for
 from posert.errors import InputError
 from posert.estimator import Estimator, check_batch_sizes
-from posert.geometry import fit_aspect, person_boxes, to_box
+from posert.geometry import check_keypoints, fit_aspect, person_boxes, to_box
 from posert.images import Color, check_color, check_images, whole_boxes
 from posert.people import find_people
 from posert.stopwatch import Stopwatch
-from posert.types import Image, Images, Poses, TransferBatch, TransferResult, check_keypoints
+from posert.types import Image, Images, Poses, TransferBatch, TransferResult
 
 _SAME_ASPECT = 0.02
 _WriteSource = Callable[[slice, NDArray[np.float32]], None]

@@ -7,40 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from posert.errors import InputError
+from posert.geometry import check_boxes, check_keypoints
 from posert.skeleton import Skeleton, convert_keypoints, get_skeleton
 
 Image = NDArray[np.uint8]
 Images = NDArray[np.uint8] | Sequence[Image]
-
-
-def check_keypoints(keypoints: ArrayLike, joints: int | None = None) -> NDArray[np.float32]:
-    """Return keypoints as float32 (P, K, 3) in which every missing joint is (NaN, NaN, 0).
-
-    Args:
-        keypoints: (P, K, 3): x, y in pixels (x right, y down), score in [0, 1]; a score of 0 or a NaN coordinate means missing.
-        joints: the K that is needed, or None for any.
-
-    Raises:
-        InputError: wrong rank, wrong K, an infinite coordinate, or a score outside [0, 1].
-    """
-    try:
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
-            array = np.array(keypoints, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"keypoints must be numbers of shape (P, K, 3), got {type(keypoints).__name__}: {error}") from error
-    wanted = f"(P, {joints if joints is not None else 'K'}, 3)"
-    if array.ndim != 3 or array.shape[2] != 3 or (joints is not None and array.shape[1] != joints):
-        raise InputError(f"keypoints must have shape {wanted}: x, y, score of each joint of each person; got {array.shape}")
-    if np.isinf(array).any():
-        raise InputError("keypoints hold an infinite value; a missing joint is (NaN, NaN, 0)")
-    score = array[..., 2]
-    if np.isnan(score).any() or (score < 0).any() or (score > 1).any():
-        raise InputError("keypoint scores must lie in [0, 1]; a missing joint is (NaN, NaN, 0)")
-    array[(score == 0) | np.isnan(array[..., :2]).any(-1)] = (np.nan, np.nan, 0)
-    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,22 +41,11 @@ class Poses:
         skeleton = get_skeleton(self.skeleton)
         keypoints = check_keypoints(self.keypoints, len(skeleton))
         people = len(keypoints)
-        index = np.arange(people) if self.image_index is None else np.asarray(self.image_index)
-        if index.shape != (people,) or (people and (not np.issubdtype(index.dtype, np.integer) or index.min() < 0)):
-            raise InputError(
-                f"image_index must be {people} integers >= 0, one a person; got {index.dtype} of shape {index.shape}"
-            )
-        boxes = self.boxes
-        if boxes is not None:
-            boxes = np.asarray(boxes, np.float32)
-            if boxes.shape != (people, 4) or not np.isfinite(boxes).all():
-                raise InputError(f"boxes must be finite x0, y0, x1, y1 of shape ({people}, 4), got shape {boxes.shape}")
-        for name, value in (
-            ("skeleton", skeleton),
-            ("keypoints", keypoints),
-            ("image_index", index.astype(np.int64)),
-            ("boxes", boxes),
-        ):
+        index = np.arange(people) if self.image_index is None else _check_index(self.image_index, people)
+        boxes = None if self.boxes is None else check_boxes(self.boxes)
+        if boxes is not None and len(boxes) != people:
+            raise InputError(f"boxes must be one a person: {people} people, {len(boxes)} boxes")
+        for name, value in (("skeleton", skeleton), ("keypoints", keypoints), ("image_index", index), ("boxes", boxes)):
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -90,6 +53,8 @@ class Poses:
 
     def __getitem__(self, key: Any) -> Poses:
         """Select people by an integer, a slice, a mask or an array of indices; the result is `Poses` again."""
+        if isinstance(key, (bool, np.bool_)):
+            raise TypeError("select people by numbers, a slice or one bool a person, not by a single bool")
         if isinstance(key, (int, np.integer)):
             if not -len(self) <= key < len(self):
                 raise IndexError(f"person {key} of {len(self)}")
@@ -106,6 +71,16 @@ class Poses:
         return Poses(convert_keypoints(self.keypoints, self.skeleton, target), self.image_index, self.boxes, target)
 
 
+def _check_index(index: Any, people: int) -> NDArray[np.int64]:
+    try:
+        array = np.asarray(index)
+    except ValueError as error:
+        raise InputError(f"image_index must be {people} integers >= 0, one a person: {error}") from error
+    if array.shape != (people,) or (people and (not np.issubdtype(array.dtype, np.integer) or array.min() < 0)):
+        raise InputError(f"image_index must be {people} integers >= 0, one a person; got {array.dtype} of shape {array.shape}")
+    return array.astype(np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class TransferBatch:
     """N people and the pose that each is to be re-drawn in.
@@ -119,7 +94,7 @@ class TransferBatch:
             cropped out of an image that does not have the network's proportions; without it an estimator finds the person.
 
     Raises:
-        InputError: the three do not have the same length, or an entry is not an image or a pose.
+        InputError: the three do not have the same length, or a pose is not one. The images are checked when the batch is run.
     """
 
     source: Images

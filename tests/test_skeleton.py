@@ -93,5 +93,9 @@ def test_errors() -> None:
         convert_keypoints(np.zeros((1, 18, 3)), "coco17", "coco18")
     with pytest.raises(InputError, match="permutation"):
         Skeleton("two", ("a", "b"), (), (0, 0))
+    with pytest.raises(InputError, match="own inverse"):
+        Skeleton("three", ("a", "b", "c"), (), (1, 2, 0))
+    with pytest.raises(InputError, match=r"left_a.*counterpart"):
+        Skeleton("two", ("left_a", "b"), ())
     with pytest.raises(InputError, match="limbs"):
         Skeleton("two", ("a", "b"), ((0, 2),))

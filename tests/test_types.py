@@ -34,7 +34,10 @@ def test_poses_are_sliced_and_converted() -> None:
     poses = Poses(keypoints(), [0, 0, 4], boxes)
     assert len(poses) == 3
     assert poses[-1].image_index.tolist() == [4]
-    np.testing.assert_array_equal(poses[-1].boxes, boxes[2:])
+    boxes[2] = 0  # the caller's own array; the poses keep what they were given
+    np.testing.assert_array_equal(poses[-1].boxes, [[8, 9, 10, 11]])
+    with pytest.raises(TypeError):
+        poses[True]
     assert len(poses[1:]) == 2
     assert len(poses[np.array([True, False, True])]) == 2
     assert [len(person) for person in poses] == [1, 1, 1]
@@ -59,6 +62,8 @@ def test_poses_are_sliced_and_converted() -> None:
         (lambda p: p * (1, 1, 2) + (0, 0, 1), r"\[0, 1\]"),
         (lambda p: p * (1, 1, np.nan), r"\[0, 1\]"),
         (lambda p: [["a"]], "numbers"),
+        (lambda p: p.astype(str), "numbers"),
+        (lambda p: p * 1j, "numbers"),
     ],
 )
 def test_bad_keypoints(change, message: str) -> None:
@@ -67,11 +72,18 @@ def test_bad_keypoints(change, message: str) -> None:
 
 
 def test_bad_companions() -> None:
-    for index in ([0, 1], [0.0, 1.0, 2.0], [0, 1, -1]):
+    for index in ([0, 1], [0.0, 1.0, 2.0], [0, 1, -1], [[0], [1, 2], 3]):
         with pytest.raises(InputError, match="image_index"):
             Poses(keypoints(), index)
-    for boxes in (np.zeros((3, 3)), np.full((3, 4), np.nan)):
-        with pytest.raises(InputError, match="boxes"):
+    for boxes in (
+        np.zeros((3, 3)),
+        np.full((3, 4), np.nan),
+        np.zeros((3, 4)),
+        np.full((3, 4), 1e300),
+        [["a"] * 4] * 3,
+        np.eye(4),
+    ):
+        with pytest.raises(InputError, match="box"):
             Poses(keypoints(), boxes=boxes)
     with pytest.raises(InputError, match="unknown skeleton"):
         Poses(keypoints(), skeleton="stick")

@@ -45,6 +45,10 @@ class CPMConfig:
             raise InputError(f"unknown backbone {self.backbone!r}; known: {', '.join(BACKBONES)}")
         if self.stages < 2:
             raise InputError(f"a pose machine needs at least 2 stages, got {self.stages}")
+        if self.kernel is not None and (self.kernel < 1 or self.kernel % 2 == 0):
+            raise InputError(f"kernel must be odd, so that maps keep their size; got {self.kernel}")
+        if min(self.joints, self.width, 1 if self.depth is None else self.depth) < 1:
+            raise InputError(f"joints, width and depth must be at least 1; got {self.joints}, {self.width}, {self.depth}")
 
     @property
     def maps(self) -> int:
@@ -169,8 +173,8 @@ class CPM(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = _backbone(config)
-        kernel = config.kernel or self.backbone.kernel
-        depth = config.depth or self.backbone.depth
+        kernel = self.backbone.kernel if config.kernel is None else config.kernel
+        depth = self.backbone.depth if config.depth is None else config.depth
         width = config.width
         inputs = self.backbone.feature_channels + config.maps + config.center_map
         self.stages = nn.ModuleList(

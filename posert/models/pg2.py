@@ -50,8 +50,15 @@ class PG2Config:
                 f"PG2 needs a height that is a power of two >= 64 and a width that is a multiple of {2 ** (self.blocks - 1)}, "
                 f"got {self.height} x {self.width}"
             )
+        if self.width >> self.judged_halvings < 1:
+            raise InputError(f"the discriminator halves the width {self.judged_halvings} times; {self.width} is too little")
         if self.pair_mode not in ("triplet", "pair6"):
             raise InputError(f"pair_mode must be 'triplet' or 'pair6', got {self.pair_mode!r}")
+
+    @property
+    def judged_halvings(self) -> int:
+        """Layers of the discriminator, each of stride 2: 4 for Market-1501, 5 for DeepFashion."""
+        return 4 if self.blocks <= 5 else self.blocks - 1
 
     @property
     def blocks(self) -> int:
@@ -250,7 +257,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: PG2Config = MARKET) -> None:
         super().__init__()
-        layers = 4 if config.blocks <= 5 else config.blocks - 1
+        layers = config.judged_halvings
         widths = [config.discriminator_channels * min(2**i, 8) for i in range(layers)]
         inputs = [3 if config.pair_mode == "triplet" else 6, *widths[:-1]]
         self.convs = nn.ModuleList(nn.Conv2d(a, b, 5, stride=2) for a, b in zip(inputs, widths, strict=True))

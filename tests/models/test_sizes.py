@@ -92,6 +92,12 @@ def test_unusable_sizes_are_refused() -> None:
         pg2.PG2Config(height=100)
     with pytest.raises(InputError, match="multiple of 16"):
         pg2.PG2Config(width=40)
+    with pytest.raises(InputError, match="discriminator"):
+        pg2.PG2Config(height=64, width=8)
+    with pytest.raises(InputError, match="odd"):
+        cpm.CPMConfig(kernel=4)
+    with pytest.raises(InputError, match="at least 1"):
+        cpm.CPMConfig(depth=0)
     with pytest.raises(InputError, match="pair_mode"):
         pg2.PG2Config(pair_mode="both")
     with pytest.raises(InputError, match="backbone"):
