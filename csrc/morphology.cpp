@@ -19,11 +19,7 @@ template <bool kLargest>
 POSERT_INLINE void merge(std::uint8_t* data, const std::int64_t (&shifts)[kTaps], std::int64_t count) {
     const std::uint8_t *a = data + shifts[0], *b = data + shifts[1], *c = data + shifts[2], *d = data + shifts[3];
     for (std::int64_t i = 0; i < count; i += kVector) {
-#if defined(__clang__)
-#pragma clang loop vectorize(assume_safety)
-#elif defined(__GNUC__)
-#pragma GCC ivdep
-#endif
+        POSERT_READS_AHEAD
         for (std::int64_t j = i; j < i + kVector; ++j) {
             const std::uint8_t ab = kLargest ? std::max(a[j], b[j]) : std::min(a[j], b[j]);
             const std::uint8_t cd = kLargest ? std::max(c[j], d[j]) : std::min(c[j], d[j]);
