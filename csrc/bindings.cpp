@@ -5,6 +5,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <cstdint>
 #include <limits>
 #include <optional>
 #include <stdexcept>
@@ -24,6 +25,9 @@
 namespace py = pybind11;
 
 namespace {
+
+// What the kernels' own arithmetic takes without overflow; posert.ops is stricter.
+constexpr std::int64_t kMaxRadius = 1 << 20, kMaxStride = 1 << 20;
 
 // An array's memory; strides in elements. Dimensions from `packed_from` on follow each other without gaps.
 template <typename T>
@@ -45,6 +49,8 @@ View<T> view(const py::array& array, const char* name, py::ssize_t dims, py::ssi
     if (array.ndim() != dims) refuse(name, "needs " + std::to_string(dims) + " dimensions");
     if (writable && !array.writeable()) refuse(name, "is read-only");
     View<T> result{const_cast<T*>(static_cast<const T*>(array.data())), {}, {}};
+    if (array.size() > 0 && reinterpret_cast<std::uintptr_t>(array.data()) % alignof(T) != 0)
+        refuse(name, "is not aligned");
     const auto bytes = static_cast<std::int64_t>(sizeof(T));
     for (py::ssize_t d = 0; d < dims; ++d) {
         result.shape.push_back(array.shape(d));
@@ -62,6 +68,15 @@ View<T> view(const py::array& array, const char* name, py::ssize_t dims, py::ssi
 
 void need_shape(const char* name, const std::vector<std::int64_t>& shape, const std::vector<std::int64_t>& wanted) {
     if (shape != wanted) refuse(name, "wrong shape");
+}
+
+void need_range(const char* name, std::int64_t value, std::int64_t low, std::int64_t high) {
+    if (value < low || value > high) refuse(name, "out of range");
+}
+
+// The side of a square that has a centre.
+void need_odd(const char* name, std::int64_t side) {
+    if (side < 1 || side % 2 == 0) refuse(name, "is not odd and positive");
 }
 
 void crop_resize(const std::vector<py::array>& images, const py::array& boxes, const py::array& index,
@@ -124,6 +139,7 @@ void rasterize_discs(const py::array& keypoints, int radius, float low, float hi
         need_shape("previous", old.shape, points.shape);
         before = old.data;
     }
+    need_range("radius", radius, 0, kMaxRadius);
     const posert::DiscTarget target{to.data, to.strides[0], to.shape[0], to.shape[1], to.shape[2], to.shape[3]};
     const py::gil_scoped_release release;
     posert::rasterize_discs(points.data, before, radius, low, high, target);
@@ -150,6 +166,8 @@ void pose_mask(const py::array& keypoints, const py::array& limbs, int radius, s
     need_shape("keypoints", points.shape, {to.shape[0], joints, 3});
     need_shape("out", to.shape, {to.shape[0], 1, to.shape[2], to.shape[3]});
     need_shape("limbs", pairs.shape, {pairs.shape[0], 2});
+    need_range("radius", radius, 1, kMaxRadius);
+    need_odd("closing", closing);
     for (std::int64_t i = 0; i < 2 * pairs.shape[0]; ++i) {
         if (pairs.data[i] < 0 || pairs.data[i] >= joints) refuse("limbs", "out of range");
     }
@@ -162,6 +180,7 @@ void morphology(posert::Morphology operation, const py::array& mask, std::int64_
     const auto from = view<const std::uint8_t>(mask, "mask", 3, 1);
     const auto to = view<std::uint8_t>(out, "out", 3, 1, true);
     need_shape("out", to.shape, from.shape);
+    need_odd("size", size);
     const posert::MorphologyImages images{from.data,     from.strides[0], to.data,      to.strides[0],
                                           from.shape[0], from.shape[1],   from.shape[2]};
     const py::gil_scoped_release release;
@@ -174,6 +193,8 @@ void decode_heatmaps(const py::array& heatmaps, posert::Decode method, std::int6
     const auto from = view<const float>(heatmaps, "heatmaps", 4, 2);
     const auto to = view<float>(out, "out", 3, 1, true);
     need_shape("out", to.shape, {from.shape[0], from.shape[1], 3});
+    need_range("stride", stride, 1, kMaxStride);
+    need_odd("window", window);
     const float* matrices = nullptr;
     if (transforms) {
         const auto given = view<const float>(*transforms, "transforms", 3, 0);

@@ -190,6 +190,7 @@ class Sampler {
 
 void crop_resize(const ImageView* images, const float* boxes, const bool* flip, const CropOptions& options,
                  const CropTarget& out) {
+    if (out.height * out.width == 0) return;
     constexpr std::int64_t kBandRows = 64;
     const std::int64_t bands = (out.height + kBandRows - 1) / kBandRows;
     const std::int64_t grain = std::max<std::int64_t>(1, (1 << 14) / (out.width * std::min(out.height, kBandRows)));

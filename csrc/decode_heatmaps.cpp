@@ -108,17 +108,19 @@ Peak refine(const float* map, const Heatmaps& maps, const MapRange& range, const
 }
 
 void write_joint(const Peak& peak, const float* transform, float* out) {
-    if (!(peak.value > 0)) {
-        out[0] = out[1] = std::numeric_limits<float>::quiet_NaN();
-        out[2] = 0;
-        return;
-    }
+    constexpr float kMax = std::numeric_limits<float>::max();
     double x = peak.x, y = peak.y;
     if (transform != nullptr) {
         const double a = transform[0], b = transform[1], c = transform[2], d = transform[3], e = transform[4],
                      f = transform[5];
         x = a * peak.x + b * peak.y + c;
         y = d * peak.x + e * peak.y + f;
+    }
+    // A place that float32 cannot hold is none.
+    if (!(peak.value > 0 && std::fabs(x) <= kMax && std::fabs(y) <= kMax)) {
+        out[0] = out[1] = std::numeric_limits<float>::quiet_NaN();
+        out[2] = 0;
+        return;
     }
     out[0] = static_cast<float>(x);
     out[1] = static_cast<float>(y);

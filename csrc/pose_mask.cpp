@@ -17,25 +17,17 @@ using Word = std::uint64_t;
 constexpr std::int64_t kBits = 64;
 constexpr double kMaxSteps = 1099511627776.0;  // 2^40, see the definition
 
-#if defined(__clang__)
-#define POSERT_NO_DEPENDENCE _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define POSERT_NO_DEPENDENCE _Pragma("GCC ivdep")
-#else
-#define POSERT_NO_DEPENDENCE
-#endif
-
 // Bit x |= bit x + shift, over all bits of `count` words and without regard to rows; from the front, so that it reads
 // what is not yet written. There are shift / 64 + 1 more words to read.
 POSERT_INLINE void or_shifted(Word* words, std::int64_t count, std::int64_t shift) {
     const Word* from = words + shift / kBits;
     const std::int64_t right = shift % kBits, left = kBits - right;
     if (right == 0) {
-        POSERT_NO_DEPENDENCE
+        POSERT_READS_AHEAD
         for (std::int64_t i = 0; i < count; ++i) words[i] |= from[i];
         return;
     }
-    POSERT_NO_DEPENDENCE
+    POSERT_READS_AHEAD
     for (std::int64_t i = 0; i < count; ++i) words[i] |= (from[i] >> right) | (from[i + 1] << left);
 }
 
@@ -197,6 +189,7 @@ void pose_mask(const float* keypoints, std::int64_t joints, const std::int32_t* 
                int radius, std::int64_t closing, const MaskTarget& out) {
     const BitFrame frame(out.height, out.width, closing / 2);
     const std::int64_t area = out.height * out.width;
+    if (area == 0) return;
     parallel_for(out.items, std::max<std::int64_t>(1, (1 << 17) / area), [&](std::int64_t begin, std::int64_t end) {
         std::vector<Word> bits(static_cast<std::size_t>(frame.total_words()));
         const Painter painter(frame, radius, bits.data());

@@ -33,8 +33,9 @@ Disc::Disc(int radius) {
 
 void rasterize_discs(const float* keypoints, const float* previous, int radius, float low, float high,
                      const DiscTarget& out) {
-    const Disc disc(radius);
     const std::int64_t area = out.height * out.width, planes = out.items * out.joints;
+    if (area == 0) return;
+    const Disc disc(radius);
     // Without `previous` a task writes a plane, with it two discs.
     const std::int64_t work = previous == nullptr ? area : std::int64_t{2} * (2 * radius + 1) * (2 * radius + 1);
     parallel_for(planes, std::max<std::int64_t>(1, (1 << 16) / work), [&](std::int64_t begin, std::int64_t end) {

@@ -68,6 +68,7 @@ void draw_map(const float* keypoint, const GaussianOptions& options, const Gauss
 
 void rasterize_gaussians(const float* keypoints, const GaussianOptions& options, const GaussianTarget& out) {
     const std::int64_t area = out.height * out.width;
+    if (area == 0) return;
     parallel_for(out.items * out.joints, std::max<std::int64_t>(1, (1 << 15) / area),
                  [&](std::int64_t begin, std::int64_t end) {
                      Axis columns, rows;

@@ -30,7 +30,8 @@ def decode_heatmaps(
         if transforms is not None:
             (a, b, c), (d, e, f) = transforms[item].astype(np.float64)
             x, y = a * x + b * y + c, d * x + e * y + f
-        out[item, joint] = (x, y, min(score, 1.0))
+        if max(abs(x), abs(y)) <= np.finfo(np.float32).max:
+            out[item, joint] = (x, y, min(score, 1.0))
 
 
 def _refined(heatmap: Map, method: str, stride: int, beta: float, window: int) -> Peak:
