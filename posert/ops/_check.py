@@ -13,19 +13,37 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from posert.errors import InputError
 
 MAX_SIDE = 1 << 20
+MAX_RADIUS = 4096
 MAX_PIXELS = 1 << 31
 
 
 def numbers(value: ArrayLike, name: str, shape_text: str) -> NDArray[np.float32]:
     """Real numbers of any dtype as float32; a finite value that float32 cannot hold becomes infinite."""
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be numbers of shape {shape_text}: {error}") from error
+    array = as_array(value, name, f"numbers of shape {shape_text}")
     if array.dtype.kind not in "fiu":
         raise InputError(f"{name} must be real numbers of shape {shape_text}, got dtype {array.dtype}")
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(array, np.float32)
+        return dense(array, np.float32)
+
+
+def as_array(value: ArrayLike, name: str, wanted: str) -> NDArray[Any]:
+    """What NumPy makes of a value; it makes nothing of lists of several lengths."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be {wanted}: {error}") from error
+
+
+def dense(array: NDArray[Any], dtype: DTypeLike = None) -> NDArray[Any]:
+    """The array in C order, without gaps and aligned, as the native kernels read it: itself where it is so, else a copy."""
+    return np.require(array, dtype, ["C", "A", "E"])
+
+
+def text(value: Any, name: str, choices: Sequence[str]) -> str:
+    """One of several words."""
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"unknown {name} {value!r}; use one of {', '.join(choices)}")
+    return value
 
 
 def keypoints(value: ArrayLike, joints: int | None = None, name: str = "keypoints") -> NDArray[np.float32]:
@@ -82,7 +100,9 @@ def real(value: Any, name: str, *, positive: bool = False) -> float:
 
 def size(value: Any, name: str = "size") -> tuple[int, int]:
     """(height, width), both at least 1."""
-    if not isinstance(value, Sequence | np.ndarray) or isinstance(value, str) or len(value) != 2:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, Sequence) or isinstance(value, str | bytes | bytearray | memoryview) or len(value) != 2:
         raise InputError(f"{name} must be (height, width), got {value!r}")
     height, width = (
         integer(side, f"{part} of {name}", 1, MAX_SIDE) for side, part in zip(value, ("height", "width"), strict=True)
@@ -93,7 +113,9 @@ def size(value: Any, name: str = "size") -> tuple[int, int]:
 
 
 def packed(array: NDArray[Any], dims: int) -> bool:
-    """Whether the last `dims` dimensions of an array lie in memory as C order without gaps."""
+    """Whether an array is aligned and its last `dims` dimensions lie in memory as C order without gaps."""
+    if not array.flags.aligned:
+        return False
     if array.size == 0:
         return True
     step = array.itemsize
@@ -125,9 +147,9 @@ def output(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: NDArray[
         kind = "" if out.flags.writeable else "read-only "
         raise InputError(f"out must be {wanted}, got a {kind}{out.dtype} array of shape {out.shape}")
     item_bytes = math.prod(shape[1:]) * out.itemsize
-    if not packed(out, len(shape) - 1) or not out.flags.aligned or (shape[0] > 1 and abs(out.strides[0]) < item_bytes):
+    if not packed(out, len(shape) - 1) or (shape[0] > 1 and abs(out.strides[0]) < item_bytes):
         raise InputError(
-            f"out must be packed in all dimensions but the first, as buffer[:, :3] of a contiguous buffer is; "
+            f"out must be aligned and packed in all dimensions but the first, as buffer[:, :3] of a contiguous buffer is; "
             f"got strides {out.strides} for shape {out.shape}"
         )
     if any(overlap(out, array) for array in inputs):

@@ -38,7 +38,6 @@ def native_module() -> ModuleType | str:
         )
 
 
-@functools.cache
 def implementation(name: str, backend: str | None) -> ModuleType:
     """The module that holds operation `name` for a backend; None takes the first backend that can run.
 
@@ -46,10 +45,16 @@ def implementation(name: str, backend: str | None) -> ModuleType:
         InputError: no such backend.
         MissingDependency: the backend was asked for by name and cannot run here.
     """
-    if backend is not None and backend not in BACKENDS:
+    if backend is not None and (not isinstance(backend, str) or backend not in BACKENDS):
         raise InputError(
             f"unknown backend {backend!r} for posert.ops.{name}; use one of {', '.join(BACKENDS)}, or None for the fastest"
         )
+    return find_implementation(name, backend)
+
+
+@functools.cache
+def find_implementation(name: str, backend: str | None) -> ModuleType:
+    """`implementation` for a backend of `BACKENDS`, remembered."""
     native = native_module()
     if backend == "native" and isinstance(native, str):
         raise MissingDependency(f"posert.ops.{name} with backend='native': {native}")
@@ -70,7 +75,7 @@ def explain(name: str) -> str:
     Raises:
         InputError: no such operation (near matches are named).
     """
-    if name not in OPERATIONS:
+    if not isinstance(name, str) or name not in OPERATIONS:
         near = difflib.get_close_matches(str(name), OPERATIONS, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(OPERATIONS)}"
         raise InputError(f"unknown operation {name!r}{hint}")

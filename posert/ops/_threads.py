@@ -30,7 +30,7 @@ def get_num_threads() -> int:
     """How many threads each call of a native kernel may use.
 
     Until `set_num_threads` is called: the CPUs that this process may run on, or its cgroup's CPU quota rounded up, whichever is
-    less.
+    less, as they are when the number is first asked for (here or by a kernel); later changes of affinity or quota do not count.
 
     Raises:
         MissingDependency: the compiled kernels cannot be loaded.

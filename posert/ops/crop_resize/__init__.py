@@ -64,16 +64,17 @@ def crop_resize(
     people = len(box)
     height, width = _check.size(size)
     index = _indices(image_index, people, len(arrays))
-    flips = np.asarray(flip)
+    flips = _check.as_array(flip, "flip", f"a bool or bools of shape ({people},)")
     if flips.dtype != np.bool_ or flips.shape not in ((), (people,)):
         raise InputError(f"flip must be a bool or bools of shape ({people},), got {flips.dtype} of shape {flips.shape}")
     flips = np.ascontiguousarray(np.broadcast_to(flips, people))
-    if channels not in ("rgb", "bgr"):
+    means, scales = _triple(mean, "mean"), _triple(scale, "scale")
+    if not isinstance(channels, str) or channels not in ("rgb", "bgr"):
         raise InputError(f"channels must be 'rgb' or 'bgr', got {channels!r}")
     level = None if fill is None else _check.real(fill, "fill")
-    out = _check.output(out, (people, 3, height, width), np.float32, *arrays)
+    out = _check.output(out, (people, 3, height, width), np.float32, *arrays, box, index, flips, means, scales)
     run = implementation("crop_resize", backend).crop_resize
-    run(arrays, box, index, flips, _triple(mean, "mean"), _triple(scale, "scale"), level, channels == "bgr", out)
+    run(arrays, box, index, flips, means, scales, level, channels == "bgr", out)
     return out, _transforms(box, flips, height, width)
 
 
@@ -95,7 +96,7 @@ def _image_list(images: Any) -> list[NDArray[np.uint8]]:
             raise InputError(f"image {position} has a side beyond {_check.MAX_SIDE} pixels: shape {image.shape}")
         # Rows may be strided but their pixels must follow each other.
         if not _check.packed(image, 2):
-            arrays[position] = np.ascontiguousarray(image)
+            arrays[position] = _check.dense(image)
     return arrays
 
 
@@ -113,7 +114,7 @@ def _indices(image_index: ArrayLike | None, people: int, images: int) -> NDArray
         if people != images:
             raise InputError(f"{people} boxes for {images} images: pass image_index, the image of each box")
         return np.arange(people, dtype=np.int64)
-    index = np.asarray(image_index)
+    index = _check.as_array(image_index, "image_index", f"integers of shape ({people},)")
     if index.shape == (0,) and people == 0:
         return np.zeros(0, np.int64)
     if index.shape != (people,) or index.dtype.kind not in "iu":
@@ -124,7 +125,7 @@ def _indices(image_index: ArrayLike | None, people: int, images: int) -> NDArray
         raise InputError(
             f"image_index must lie in 0..{images - 1} for {images} images, got {int(index.min())}..{int(index.max())}"
         )
-    return np.ascontiguousarray(index, np.int64)
+    return _check.dense(index, np.int64)
 
 
 def _triple(value: float | Sequence[float], name: str) -> NDArray[np.float32]:

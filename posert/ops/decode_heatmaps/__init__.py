@@ -45,7 +45,8 @@ def decode_heatmaps(
 
     Returns:
         float32 (N, K, 3): x, y in pixels and the score, the peak's value limited to 1. A peak of 0 or less, a map without
-        cells, and a map with a value that is not finite, give (NaN, NaN, 0): missing.
+        cells, a map with a value that is not finite, and a transform that takes the peak beyond float32, give (NaN, NaN, 0):
+        missing.
 
     Raises:
         InputError: wrong dtype or shapes, an unknown method, a transform that is not finite.
@@ -55,8 +56,7 @@ def decode_heatmaps(
     if not isinstance(heatmaps, np.ndarray) or heatmaps.dtype != np.float32 or heatmaps.ndim != 4:
         given = f"{heatmaps.dtype} of shape {heatmaps.shape}" if isinstance(heatmaps, np.ndarray) else type(heatmaps).__name__
         raise InputError(f"heatmaps must be float32 of shape (N, K, h, w), got {given}")
-    if method not in METHODS:
-        raise InputError(f"unknown method {method!r}; use one of {', '.join(METHODS)}")
+    method = _check.text(method, "method", METHODS)
     stride = _check.integer(stride, "stride", 1, 1024)
     beta = _check.real(beta, "beta", positive=True)
     window = _check.odd(window, "window")
@@ -65,7 +65,7 @@ def decode_heatmaps(
         raise InputError(f"heatmaps of {height} x {width} cells with stride {stride} exceed {_check.MAX_SIDE} pixels a side")
     matrices = None if transforms is None else _matrices(transforms, count)
     if not _check.packed(heatmaps, 2):
-        heatmaps = np.ascontiguousarray(heatmaps)
+        heatmaps = _check.dense(heatmaps)
     out = _check.output(out, (count, joints, 3), np.float32, heatmaps, *(() if matrices is None else (matrices,)))
     run = implementation("decode_heatmaps", backend).decode_heatmaps
     run(heatmaps, method, stride, matrices, beta, window, out)

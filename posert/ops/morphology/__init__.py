@@ -73,7 +73,7 @@ def _run(name: str, mask: Mask, size: int, out: Mask | None, backend: str | None
         raise InputError(f"mask must be uint8 of shape (N, H, W) or (N, 1, H, W), got {given}")
     size = _check.odd(size, "size")
     if not _check.packed(mask, mask.ndim - 1):
-        mask = np.ascontiguousarray(mask)
+        mask = _check.dense(mask)
     same = out is not None and out.__class__ is np.ndarray and _same_memory(out, mask)
     result = _check.output(out, mask.shape, np.uint8, *(() if same else (mask,)))
     count, height, width = len(mask), *mask.shape[-2:]

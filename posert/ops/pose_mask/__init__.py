@@ -18,8 +18,6 @@ PG2_LIMBS: tuple[tuple[int, int], ...] = (
     *((1, 16), (1, 17), (8, 11), (11, 5), (8, 2), (16, 17)),
 )
 
-MAX_RADIUS = 4096
-
 
 def pose_mask(
     keypoints: ArrayLike,
@@ -56,12 +54,9 @@ def pose_mask(
     """
     points = _check.keypoints(keypoints)
     height, width = _check.size(size)
-    radius = _check.integer(radius, "radius", 1, MAX_RADIUS)
+    radius = _check.integer(radius, "radius", 1, _check.MAX_RADIUS)
     closing = _check.odd(closing, "closing")
-    try:
-        pairs = np.asarray(limbs)
-    except ValueError as error:
-        raise InputError(f"limbs must be pairs of joint indices: {error}") from error
+    pairs = _check.as_array(limbs, "limbs", "pairs of joint indices")
     if pairs.size == 0:
         pairs = np.zeros((0, 2), np.int32)
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
@@ -71,7 +66,7 @@ def pose_mask(
             f"limbs name the joints {pairs.min()}..{pairs.max()}, but keypoints hold {points.shape[1]}; "
             f"the default limbs need COCO-18 keypoints, of shape (N, 18, 3)"
         )
-    out = _check.output(out, (len(points), 1, height, width), np.uint8, points)
-    run = implementation("pose_mask", backend).pose_mask
-    run(points, np.ascontiguousarray(pairs, np.int32), radius, closing, out)
+    pairs = _check.dense(pairs, np.int32)
+    out = _check.output(out, (len(points), 1, height, width), np.uint8, points, pairs)
+    implementation("pose_mask", backend).pose_mask(points, pairs, radius, closing, out)
     return out

@@ -9,8 +9,6 @@ from posert.errors import InputError
 from posert.ops import _check
 from posert.ops._dispatch import implementation
 
-MAX_RADIUS = 4096
-
 
 def rasterize_discs(
     keypoints: ArrayLike,
@@ -50,7 +48,7 @@ def rasterize_discs(
     """
     points = _check.keypoints(keypoints)
     height, width = _check.size(size)
-    radius = _check.integer(radius, "radius", 0, MAX_RADIUS)
+    radius = _check.integer(radius, "radius", 0, _check.MAX_RADIUS)
     low, high = _check.real(low, "low"), _check.real(high, "high")
     before = None
     if previous is not None:

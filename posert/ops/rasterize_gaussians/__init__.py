@@ -46,7 +46,8 @@ def rasterize_gaussians(
         float32 (N, K, height, width) in [0, 1].
 
     Raises:
-        InputError: wrong shapes, an infinite coordinate, a sigma or stride that is not positive, a negative cutoff.
+        InputError: wrong shapes, an infinite coordinate, a sigma or stride that is not positive, a cutoff of 0 or
+            less.
 
     Source: specs cpm K9, unseen_poses K3.
     """

@@ -32,7 +32,7 @@ def to_uint8(
         given = f"{images.dtype} of shape {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
         raise InputError(f"images must be float32 of shape (N, 3, H, W), got {given}")
     if not _check.packed(images, 3):
-        images = np.ascontiguousarray(images)
+        images = _check.dense(images)
     count, _, height, width = images.shape
     out = _check.output(out, (count, height, width, 3), np.uint8, images)
     implementation("to_uint8", backend).to_uint8(images, out)
