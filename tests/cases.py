@@ -1,6 +1,7 @@
 """One table of inputs for every operation of `posert.ops`: equivalence, hygiene and error tests all read it.
 
-A new operation or backend gets those tests by a line here.
+A new operation or backend gets those tests by a line here. One case of every operation is called "many": large enough for
+several threads, which test_threads.py asserts.
 """
 
 from __future__ import annotations
@@ -116,7 +117,10 @@ def _ragged(fill: float | None, channels: str) -> Callable[[np.random.Generator]
         boxes[0] = (500, 500, 600, 640)
         boxes[1] = (-1e9, -1e9, 1e9, 1e9)
         named = {"image_index": rng.integers(0, 3, 7), "fill": fill, "channels": channels}
-        return (images, boxes, (33, 21), (123.7, 116.3, 103.5), (0.01712, 0.01751, 0.01743)), named
+        mean, scale = (123.7, 116.3, 103.5), (0.01712, 0.01751, 0.01743)
+        if channels == "bgr":  # once as users write them, once as arrays that need no conversion
+            return (images, boxes, (33, 21), np.array(mean, np.float32), np.array(scale, np.float32)), named
+        return (images, boxes, (33, 21), mean, scale), named
 
     return make
 
@@ -127,8 +131,10 @@ def _points(
     return lambda rng: ((keypoints(rng, people, joints, *size), size, *rest), named)
 
 
-def _map_points(size: tuple[int, int], stride: int, *rest: Any, **named: Any) -> Callable[[np.random.Generator], Arguments]:
-    return lambda rng: ((keypoints(rng, 3, 5, size[0] * stride, size[1] * stride), size, *rest), named)
+def _map_points(
+    size: tuple[int, int], stride: int, *rest: Any, people: int = 3, joints: int = 5, **named: Any
+) -> Callable[[np.random.Generator], Arguments]:
+    return lambda rng: ((keypoints(rng, people, joints, size[0] * stride, size[1] * stride), size, *rest), named)
 
 
 def _mask(shape: tuple[int, ...], size: int, levels: int) -> Callable[[np.random.Generator], Arguments]:
@@ -167,14 +173,17 @@ CASES: list[Case] = [
     Case("crop_resize", "tall-bands", _crop(2, (40, 30), (200, 7)), _CROP),
     Case("crop_resize", "one-pixel-image", _crop(3, (1, 1), (9, 8)), _CROP),
     Case("crop_resize", "one-pixel-output", _crop(3, (17, 19), (1, 1), fill=0), _CROP),
+    Case("crop_resize", "many", _crop(5, (61, 83), (333, 201)), _CROP),
     Case("crop_resize", "nobody", _crop(0, (17, 19), (8, 8)), _CROP),
     Case("crop_resize", "ragged", _ragged(None, "rgb"), _RAGGED),
     Case("crop_resize", "ragged-filled-bgr", _ragged(63.25, "bgr"), _RAGGED),
     Case("to_uint8", "odd", _pictures(3, 3, 37, 41)),
     Case("to_uint8", "large", _pictures(2, 3, 128, 64)),
+    Case("to_uint8", "many", _pictures(4, 3, 200, 201)),
     Case("to_uint8", "one-pixel", _pictures(5, 3, 1, 1)),
     Case("to_uint8", "nobody", _pictures(0, 3, 8, 8)),
     Case("rasterize_discs", "official", _points(18, (128, 64), 4)),
+    Case("rasterize_discs", "many", _points(18, (77, 131), 6, 5)),
     Case("rasterize_discs", "odd", _points(5, (37, 131), 3, 7, 0.25, -3.5)),
     Case("rasterize_discs", "radius-0", _points(5, (9, 11), 3, 0)),
     Case("rasterize_discs", "wider-than-frame", _points(3, (9, 11), 2, 40)),
@@ -182,17 +191,19 @@ CASES: list[Case] = [
     Case("rasterize_discs", "nobody", _points(18, (16, 16), 0)),
     Case("rasterize_discs", "no-joints", _points(0, (16, 16), 2)),
     Case("rasterize_gaussians", "K9", _map_points((46, 46), 8, 7.0, 8, 4.6052), 1e-6),
+    Case("rasterize_gaussians", "many", _map_points((46, 45), 8, 7.0, 8, 4.6052, people=6, joints=18), 1e-6),
     Case("rasterize_gaussians", "K3", _map_points((128, 128), 2, 3.5, 2, **_K3), 1e-6),
     Case("rasterize_gaussians", "centre-map", _map_points((37, 53), 1, 21.0), 1e-6),
     Case("rasterize_gaussians", "narrow", _map_points((37, 53), 1, 0.05, 1, 0.5), 1e-6),
     Case("rasterize_gaussians", "one-cell", _map_points((1, 1), 8, 7.0, 8), 1e-6),
     Case("rasterize_gaussians", "nobody", _points(18, (16, 16), 0, 2.0), 1e-6),
     Case("pose_mask", "official", _points(18, (128, 64), 4)),
+    Case("pose_mask", "many", _points(18, (80, 70), 30)),
     Case("pose_mask", "odd", _points(18, (71, 133), 3)),
     Case("pose_mask", "unclosed", _points(18, (64, 63), 3, closing=1)),
     Case("pose_mask", "closed-wide", _points(18, (40, 65), 3, radius=2, closing=71)),
     Case("pose_mask", "radius-1", _points(18, (80, 64), 3, radius=1, closing=3)),
-    Case("pose_mask", "own-limbs", _points(4, (50, 129), 3, [(0, 1), (2, 3), (3, 3)], 9, 9)),
+    Case("pose_mask", "own-limbs", _points(4, (50, 129), 3, np.array([(0, 1), (2, 3), (3, 3)], np.int32), 9, 9)),
     Case("pose_mask", "no-limbs", _points(4, (10, 10), 2, [])),
     Case("pose_mask", "one-pixel", _points(18, (1, 1), 6)),
     Case("pose_mask", "nobody", _points(18, (16, 16), 0)),
@@ -200,6 +211,7 @@ CASES: list[Case] = [
         Case(op, name, make)
         for op in ("dilate", "erode", "opening", "closing")
         for name, make in (
+            ("many", _mask((20, 80, 130), 9, 256)),
             ("binary", _mask((3, 64, 128), 5, 2)),
             ("grey", _mask((2, 1, 37, 131), 7, 256)),
             ("size-1", _mask((2, 13, 17), 1, 256)),
@@ -218,6 +230,7 @@ CASES: list[Case] = [
         for method in ("argmax", "quarter", "softargmax", "upsampled")
         for name, make in (
             ("cpm", lambda m: _maps(8, 14, (16, 12), False, method=m)),
+            ("many", lambda m: _maps(20, 14, (24, 20), True, method=m)),
             ("image-pixels", lambda m: _maps(4, 6, (12, 16), True, method=m, stride=4)),
             ("odd-stride", lambda m: _maps(8, 6, (9, 7), False, method=m, stride=3)),
             ("stride-1", lambda m: _maps(8, 6, (33, 47), False, method=m, stride=1)),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posert import ops
+from posert import _native, ops
 from posert.errors import InputError, MissingDependency
 from posert.ops import _dispatch
 
@@ -42,16 +42,22 @@ BAD = {
     "index-range": (crop(image_index=[1]), r"image_index must lie in 0\.\.0"),
     "index-negative": (crop(image_index=[-1]), r"image_index must lie in 0\.\.0"),
     "index-float": (crop(image_index=[0.0]), "image_index must be integers"),
+    "index-ragged": (crop(image_index=[[0], [0, 1]]), "image_index must be integers"),
     "index-shape": (crop(image_index=[0, 0]), r"image_index must be integers of shape \(1,\)"),
     "size-one": (crop(size=8), r"size must be \(height, width\)"),
+    "size-array-of-one": (crop(size=np.array(8)), r"size must be \(height, width\)"),
+    "size-array-of-floats": (crop(size=np.array([8.0, 8.0])), "height of size must be an integer"),
+    "size-bytes": (crop(size=b"ab"), r"size must be \(height, width\)"),
     "size-zero": (crop(size=(0, 8)), "height of size must be an integer in 1"),
     "size-float": (crop(size=(8.0, 8)), "height of size must be an integer"),
     "size-huge": (crop(size=(1 << 20, 1 << 20)), "must hold at most"),
     "mean-shape": (crop(mean=(1, 2)), "mean must be one finite number or three"),
     "scale-infinite": (crop(scale=np.inf), "scale must be one finite number or three"),
     "flip-number": (crop(flip=1), "flip must be a bool"),
+    "flip-ragged": (crop(flip=[[True], [True, False]]), "flip must be a bool"),
     "flip-shape": (crop(flip=[True, False]), r"flip must be a bool or bools of shape \(1,\)"),
     "fill-nan": (crop(fill=np.nan), "fill must be a finite number"),
+    "channels-list": (crop(channels=["rgb"]), "'rgb' or 'bgr'"),
     "channels": (crop(channels="rbg"), "'rgb' or 'bgr', got 'rbg'"),
     "to-uint8-dtype": (lambda: ops.to_uint8(np.zeros((1, 3, 4, 4))), "images must be float32 .* got float64"),
     "to-uint8-channels": (lambda: ops.to_uint8(np.zeros((1, 4, 4, 3), np.float32)), r"shape \(N, 3, H, W\)"),
@@ -75,6 +81,7 @@ BAD = {
     "sigma-infinite": (lambda: ops.rasterize_gaussians(POINT, (8, 8), np.inf), "sigma must be a finite positive number"),
     "stride-zero": (lambda: ops.rasterize_gaussians(POINT, (8, 8), 1, 0), "stride must be an integer in 1"),
     "cutoff-negative": (lambda: ops.rasterize_gaussians(POINT, (8, 8), 1, cutoff=-1), "cutoff must be a finite positive number"),
+    "cutoff-zero": (lambda: ops.rasterize_gaussians(POINT, (8, 8), 1, cutoff=0), "cutoff must be a finite positive number"),
     "mask-joints": (lambda: ops.pose_mask(POINT[:, :14], (8, 8)), "the default limbs need COCO-18 keypoints"),
     "mask-limbs-shape": (lambda: ops.pose_mask(POINT, (8, 8), [(1, 2, 3)]), "limbs must be pairs"),
     "mask-limbs-ragged": (lambda: ops.pose_mask(POINT, (8, 8), [(1, 2), (1,)]), "limbs must be pairs"),
@@ -87,9 +94,13 @@ BAD = {
     "morphology-bool": (lambda: ops.erode(MASK.astype(bool), 3), "mask must be uint8 .* got bool"),
     "morphology-rank": (lambda: ops.erode(MASK[0], 3), r"shape \(N, H, W\) or \(N, 1, H, W\)"),
     "morphology-channels": (lambda: ops.opening(np.zeros((1, 3, 8, 8), np.uint8), 3), r"\(N, 1, H, W\)"),
-    "morphology-shifted": (lambda: ops.opening(np.zeros((3, 8, 8), np.uint8)[1:], 3, out=MASK), "out must be a writable"),
+    "morphology-out-of-fewer-items": (
+        lambda: ops.opening(np.zeros((3, 8, 8), np.uint8)[1:], 3, out=MASK),
+        "out must be a writable",
+    ),
     "maps-double": (lambda: ops.decode_heatmaps(MAPS.astype(float)), "heatmaps must be float32 .* got float64"),
     "maps-rank": (lambda: ops.decode_heatmaps(MAPS[0]), r"shape \(N, K, h, w\)"),
+    "method-array": (lambda: ops.decode_heatmaps(MAPS, np.array(["argmax", "quarter"])), "unknown method"),
     "method": (lambda: ops.decode_heatmaps(MAPS, "quarters"), "unknown method 'quarters'; use one of argmax, quarter"),
     "decode-stride": (lambda: ops.decode_heatmaps(MAPS, stride=0), "stride must be an integer in 1"),
     "decode-window": (lambda: ops.decode_heatmaps(MAPS, window=6), "window must be odd"),
@@ -97,6 +108,8 @@ BAD = {
     "decode-transforms": (lambda: ops.decode_heatmaps(MAPS, transforms=np.eye(3)), r"of shape \(2, 2, 3\)"),
     "decode-transforms-nan": (lambda: ops.decode_heatmaps(MAPS, transforms=np.full((2, 2, 3), np.nan)), "must be finite"),
     "backend": (lambda: ops.closing(MASK, 3, backend="cuda"), "unknown backend 'cuda' .* native, reference"),
+    "backend-list": (lambda: ops.closing(MASK, 3, backend=[]), r"unknown backend \[\]"),
+    "explain-list": (lambda: ops.explain([]), r"unknown operation \[\]"),
     "explain": (lambda: ops.explain("crop_resise"), "did you mean crop_resize"),
     "explain-far": (lambda: ops.explain("fft"), "known: crop_resize"),
 }
@@ -115,6 +128,60 @@ def test_out_that_overlaps_the_mask_in_part():
         ops.opening(masks[:2], 3, out=masks[1:])
 
 
+def test_out_that_overlaps_the_previous_keypoints():
+    memory = np.zeros(POINT.size + 18 * 8 * 8, np.float32)
+    previous = memory[: POINT.size].reshape(POINT.shape)
+    out = memory[-18 * 8 * 8 - 1 : -1].reshape(1, 18, 8, 8)
+    with pytest.raises(InputError, match="shares memory"):
+        ops.rasterize_discs(POINT, (8, 8), previous=previous, out=out)
+
+
+FLOATS, BYTES = np.zeros((1, 3, 4, 4), np.float32), np.zeros((1, 1, 4, 4), np.uint8)
+THREE = POINT[:, :3].copy()
+LIMBS = np.zeros((1, 2), np.int32)
+UNALIGNED = np.frombuffer(bytes(4 * FLOATS.size + 1), np.float32, FLOATS.size, 1).reshape(FLOATS.shape)
+REFUSED_BY_NATIVE = {
+    "disc-radius": (lambda: _native.rasterize_discs(THREE, -1, 0, 1, None, FLOATS), "radius: out of range"),
+    "mask-radius": (lambda: _native.pose_mask(THREE, LIMBS, 0, 5, BYTES), "radius: out of range"),
+    "mask-closing": (lambda: _native.pose_mask(THREE, LIMBS, 4, 4, BYTES), "closing: is not odd"),
+    "morphology-even": (lambda: _native.morphology(_native.Morphology.ERODE, BYTES[0], 2, BYTES[0].copy()), "size: is not odd"),
+    "morphology-negative": (lambda: _native.morphology(_native.Morphology.ERODE, BYTES[0], -3, BYTES[0].copy()), "size: is not"),
+    "decode-window": (
+        lambda: _native.decode_heatmaps(FLOATS, _native.Decode.SOFTARGMAX, 8, None, 1.0, 4, THREE.copy()),
+        "window: is not odd",
+    ),
+    "decode-stride": (
+        lambda: _native.decode_heatmaps(FLOATS, _native.Decode.ARGMAX, 0, None, 1.0, 7, THREE.copy()),
+        "stride: out of range",
+    ),
+    "unaligned": (lambda: _native.to_uint8(UNALIGNED, np.zeros((1, 4, 4, 3), np.uint8)), "images: is not aligned"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_BY_NATIVE)
+def test_native_module_by_itself_refuses(name: str):
+    function, message = REFUSED_BY_NATIVE[name]
+    with pytest.raises(ValueError, match=message):
+        function()
+
+
+@pytest.mark.parametrize("shape", [(0, 8), (8, 0), (0, 0)])
+def test_native_module_by_itself_takes_planes_without_pixels(shape: tuple[int, int]):
+    planes, mask = np.zeros((1, 3, *shape), np.float32), np.zeros((1, 1, *shape), np.uint8)
+    three, box = np.ones(3, np.float32), np.array(BOX, np.float32)
+    _native.crop_resize([IMAGE[0]], box, np.zeros(1, np.int64), np.zeros(1, bool), three, three, None, False, planes)
+    _native.to_uint8(planes, np.zeros((1, *shape, 3), np.uint8))
+    _native.rasterize_discs(THREE, 4, 0, 1, None, planes)
+    _native.rasterize_discs(THREE, 4, 0, 1, THREE, planes)
+    _native.rasterize_gaussians(THREE, 2.0, 1.0, 0.0, None, False, planes)
+    _native.pose_mask(THREE, LIMBS, 4, 5, mask)
+    _native.morphology(_native.Morphology.CLOSING, mask[0], 5, mask[0].copy())
+    for method in _native.Decode.__members__.values():
+        found = THREE.copy()
+        _native.decode_heatmaps(planes, method, 8, None, 1.0, 7, found)
+        assert (found[..., 2] == 0).all()
+
+
 def test_empty_lists_are_no_people():
     batch, transforms = ops.crop_resize([], [], (4, 6), 0, 1)
     assert (batch.shape, transforms.shape) == ((0, 3, 4, 6), (0, 2, 3))
@@ -124,7 +191,7 @@ def test_empty_lists_are_no_people():
 
 def test_without_the_compiled_module(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "posert._native", None)  # an import of it now fails
-    caches = (_dispatch.native_module, _dispatch.implementation)
+    caches = (_dispatch.native_module, _dispatch.find_implementation)
     for cache in caches:
         cache.cache_clear()
     try:

@@ -1,11 +1,12 @@
 """No operation reads or writes outside its arrays, keeps anything between calls, or depends on how its arrays lie in memory."""
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
-from cases import CASES, Case, call
+from cases import CASES, Arguments, Case, call
 
 from posert import ops
 from posert.errors import InputError
@@ -58,10 +59,24 @@ def strange(value: Any) -> Any:
     return view
 
 
+def misaligned(value: Any) -> Any:
+    """The same array, packed, at an odd address."""
+    if isinstance(value, list):
+        return [misaligned(item) for item in value]
+    if not isinstance(value, np.ndarray) or value.ndim == 0:
+        return value
+    memory = np.zeros(value.nbytes + 2, np.uint8)
+    view = np.ndarray(value.shape, value.dtype, memory, 1 - memory.ctypes.data % 2)
+    view[...] = value
+    assert view.flags.aligned == (value.itemsize == 1 or value.size == 0)
+    return view
+
+
 @with_backend
-def test_layout_of_inputs_does_not_matter(case: Case, backend: str):
+@pytest.mark.parametrize("change", [strange, misaligned])
+def test_layout_of_inputs_does_not_matter(case: Case, backend: str, change: Callable[[Any], Any]):
     positional, named = case.arguments()
-    changed = (tuple(strange(value) for value in positional), {name: strange(value) for name, value in named.items()})
+    changed = (tuple(change(value) for value in positional), {name: change(value) for name, value in named.items()})
     assert same(call(case, changed, backend=backend), call(case, (positional, named), backend=backend))
 
 
@@ -102,21 +117,41 @@ def test_out_must_fit(case: Case):
             call(case, case.arguments(), out=out)
     if wanted.size and wanted.shape[-1] > 1:
         spread = np.empty((*wanted.shape[:-1], 2 * wanted.shape[-1]), wanted.dtype)[..., ::2]
-        with pytest.raises(InputError, match="out must be packed"):
+        with pytest.raises(InputError, match="out must be aligned and packed"):
             call(case, case.arguments(), out=spread)
 
 
+def with_other_arrays(arguments: Arguments) -> Iterator[tuple[np.ndarray, Callable[[np.ndarray], Arguments]]]:
+    """Each array among the arguments, also those in lists, and what makes the arguments with another array in its place."""
+    positional, named = arguments
+    values = [*positional, *named.values()]
+
+    def rebuilt(position: int, value: Any) -> Arguments:
+        changed = [*values[:position], value, *values[position + 1 :]]
+        return tuple(changed[: len(positional)]), dict(zip(named, changed[len(positional) :], strict=True))
+
+    for position, value in enumerate(values):
+        if isinstance(value, np.ndarray):
+            yield value, lambda other, at=position: rebuilt(at, other)
+        for item, array in enumerate(value) if isinstance(value, list) else ():
+            if isinstance(array, np.ndarray):
+                before, after = value[:item], value[item + 1 :]
+                yield array, lambda other, at=position, head=before, tail=after: rebuilt(at, [*head, other, *tail])
+
+
 def test_out_may_not_share_memory_with_an_input(case: Case):
-    positional, named = case.arguments()
-    wanted = call(case, (positional, named), backend="reference")[0]
-    first = positional[0]
-    if not isinstance(first, np.ndarray) or first.nbytes < 8 or not wanted.size:
-        pytest.skip("needs an input array with a middle, and a result")
-    memory = np.zeros(first.nbytes + wanted.nbytes, np.uint8)
-    start = 4 * (first.nbytes // 8)  # in the middle of the input
-    source = np.ndarray(first.shape, first.dtype, memory)
-    source[...] = first
-    out = np.ndarray(wanted.shape, wanted.dtype, memory, start)
-    with pytest.raises(InputError, match="shares memory"):
-        call(case, ((source, *positional[1:]), named), out=out)
-    np.testing.assert_array_equal(source, first)
+    arguments = case.arguments()
+    wanted = call(case, arguments, backend="reference")[0]
+    if not wanted.size:
+        pytest.skip("needs a result")
+    for array, replaced in with_other_arrays(arguments):
+        if array.nbytes == 0:
+            continue
+        memory = np.zeros(array.nbytes + wanted.nbytes, np.uint8)
+        source = np.ndarray(array.shape, array.dtype, memory)
+        source[...] = array
+        start = array.nbytes // 2 // wanted.itemsize * wanted.itemsize  # in the middle of the input
+        out = np.ndarray(wanted.shape, wanted.dtype, memory, start)
+        with pytest.raises(InputError, match="shares memory"):
+            call(case, replaced(source), out=out)
+        np.testing.assert_array_equal(source, array)

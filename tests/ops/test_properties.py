@@ -10,6 +10,8 @@ from posert import ops
 sides = st.integers(1, 70)
 seeds = st.integers(0, 2**32 - 1)
 odd = st.integers(0, 12).map(lambda half: 2 * half + 1)
+corners = st.floats(-90, 90, width=32)
+extents = st.floats(1, 180, width=32)
 coordinates = st.floats(width=32, allow_nan=True, allow_infinity=False)
 
 
@@ -44,14 +46,14 @@ def test_crop_by_whole_pixels_copies_them(seed: int, height: int, width: int, x:
     batch, _ = ops.crop_resize(source, [(x, y, x + columns, y + rows)], (rows, columns), 0, 1, fill=99)
     padded = np.pad(source[0], ((120, 120), (120, 120), (0, 0)), constant_values=99)
     expected = padded[120 + y : 120 + y + rows, 120 + x : 120 + x + columns]
-    if expected.shape == (rows, columns, 3):
-        np.testing.assert_array_equal(batch[0].transpose(1, 2, 0), expected)
+    np.testing.assert_array_equal(batch[0].transpose(1, 2, 0), expected)
 
 
-@given(seeds, sides, sides, st.lists(st.floats(-90, 90, width=32), min_size=4, max_size=4), sides, sides)
-def test_flip_mirrors_the_output_and_the_transform(seed: int, height: int, width: int, box: list[float], rows: int, columns: int):
-    x0, y0, x1, y1 = sorted(box[:2]) + sorted(box[2:])
-    boxes = [(x0, x1, y0 + 1, y1 + 1)] if x0 < y0 + 1 and x1 < y1 + 1 else [(0, 0, width, height)]
+@given(seeds, sides, sides, st.tuples(corners, corners), st.tuples(extents, extents), sides, sides)
+def test_flip_mirrors_the_output_and_the_transform(
+    seed: int, height: int, width: int, corner: tuple[float, float], extent: tuple[float, float], rows: int, columns: int
+):
+    boxes = [(*corner, corner[0] + extent[0], corner[1] + extent[1])]
     source = image(seed, height, width)
     plain, forward = ops.crop_resize(source, boxes, (rows, columns), 0, 1)
     mirrored, backward = ops.crop_resize(source, boxes, (rows, columns), 0, 1, flip=True)
@@ -176,6 +178,22 @@ def test_decode_says_what_is_missing(method: str):
     for joint in (0, 1, 2, 3, 5):
         np.testing.assert_array_equal(found[0, joint], missing)
     assert found[0, 4, 2] == 1  # limited
+
+
+@pytest.mark.parametrize("backend", ["native", "reference"])
+@pytest.mark.parametrize("method", ["argmax", "quarter", "softargmax", "upsampled"])
+def test_decode_beyond_float32_is_missing(method: str, backend: str):
+    maps = np.zeros((3, 2, 5, 5), np.float32)
+    maps[:, :, 3, 3] = 1
+    transforms = np.zeros((3, 2, 3), np.float32)
+    transforms[0, 0, 0] = 3e38  # x overflows
+    transforms[1, 1] = (3e38, -3e38, 7)  # y does not: the terms cancel
+    transforms[2, 1] = (-3e38, 0, 0)  # y overflows downwards
+    found = ops.decode_heatmaps(maps, method, transforms=transforms, backend=backend)
+    missing = np.broadcast_to(np.array([np.nan, np.nan, 0], np.float32), (2, 3))
+    np.testing.assert_array_equal(found[0], missing)
+    np.testing.assert_array_equal(found[2], missing)
+    assert np.isfinite(found[1]).all()
 
 
 def test_first_of_equal_peaks_wins():

@@ -8,9 +8,11 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from cases import CASES
 
 from posert import _native, ops
 from posert.errors import InputError
+from posert.ops._dispatch import OPERATIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -56,7 +58,7 @@ def test_quota(tmp_path: Path, cgroup: str, files: dict[str, str], cpus: int):
 
 
 def run_python(code: str) -> str:
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY / "tests")}
     command = [sys.executable, "-P", "-W", "ignore", "-c", textwrap.dedent(code)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
     assert result.returncode == 0, result.stderr
@@ -96,6 +98,31 @@ def test_import_starts_no_thread_and_a_fork_gets_its_own_pool():
         print("done")
     """
     assert run_python(code) == "done"
+
+
+@linux
+def test_many_people_start_threads_in_every_operation():
+    """Without this, no test of the cases called "many" would say anything about threads."""
+    assert {case.op for case in CASES if case.name.endswith("many")} == set(OPERATIONS)
+    code = """
+        import os
+        from cases import CASES, call
+        from posert import ops
+        ops.set_num_threads(3)
+        tasks = lambda: len(os.listdir("/proc/self/task"))
+        for case in CASES:
+            if not case.name.endswith("many"):
+                continue
+            arguments = case.arguments()
+            child = os.fork()  # which has a pool of its own, without threads
+            if child == 0:
+                before = tasks()
+                call(case, arguments, backend="native")
+                os._exit(0 if (before, tasks() > 1) == (1, True) else 1)
+            if os.waitpid(child, 0)[1] != 0:
+                print(case)
+    """
+    assert run_python(code) == "", "these cases ran in one thread"
 
 
 def test_set_num_threads():
