@@ -106,7 +106,8 @@ def main(
 ) -> None:
     """Export models to ONNX, compare them with PyTorch on pictures of people, and write `.posert` bundles.
 
-    A model whose gate fails is not written, and the exit status is 1. Run without options it rebuilds the whole zoo.
+    A model whose gate fails is not written, what was there before stays, and the exit status is 1. Without options the whole
+    zoo is built again.
     """
     console, errors = Console(), Console(stderr=True)
     chosen = models or list(recipes.names())
@@ -137,7 +138,7 @@ def main(
                 rows.append({"name": name, "error": error})
         bar.update(task, description="done", completed=len(chosen) * len(STEPS))
     console.print(_table(rows, f"{backend.value} {precision.value}"))
-    console.print(f"{len(pictures)} pictures; bundles in {out}", highlight=False, soft_wrap=True)
+    console.print(f"compared on {len(pictures)} pictures of {images}; bundles in {out}", highlight=False, soft_wrap=True)
     if any("error" in row for row in rows):
         raise typer.Exit(1)
 

@@ -67,8 +67,14 @@ def load(name: str, weights: Path | None = None) -> Recipe:
     tensors, metadata = _read_weights(path)
     if metadata.get("model") != manifest["paper"]:
         raise InputError(f"{path} holds weights of {metadata.get('model')!r}, but {name} is a {manifest['paper']!r} model")
+    if weights is not None:  # what is known of the zoo's weights is not true of these
+        manifest |= {"metrics": {}, "training": {"weights": path.name}}
+        manifest["licences"] |= dict.fromkeys(("weights", "data"), "unknown: built from weights of the user")
     build = _BUILDERS[manifest["paper"]]
     try:
+        size = json.loads(metadata.get("size", "null"))
+        if size not in (None, manifest["preprocess"]["size"]):
+            raise InputError(f"{path} was trained at {size}, but {name} is of size {manifest['preprocess']['size']}")
         return build(name, tensors, json.loads(metadata["config"]), manifest)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} does not fit {name}: {error}") from error

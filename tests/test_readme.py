@@ -29,6 +29,10 @@ def test_there_are_two_commands_and_ten_lines() -> None:
     assert len(blocks("python")) == 1
 
 
+def test_nothing_is_left_to_fill_in() -> None:
+    assert "@@" not in README
+
+
 def test_links_and_named_files_exist() -> None:
     targets = re.findall(r"\]\(([^)#]+)\)", README) + re.findall(r"\b(?:docs|export|posert|training)/[\w./-]*\w\b", README)
     assert len(targets) > 5

@@ -79,7 +79,11 @@ def targets(keypoints: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
 
 
 def belief_loss(beliefs: list[Tensor], target: Tensor, labelled: Tensor) -> Tensor:
-    """Mean squared error summed over the stages; maps of unlabelled joints do not count, nor does the background where one is."""
+    """Mean squared error summed over the stages.
+
+    Maps of unlabelled joints do not count, nor does the background where one is. (The
+    released training pushes such maps to zero.)
+    """
     weight = torch.cat([labelled, labelled.amin(1, keepdim=True)], 1)[..., None, None]
     return sum((((belief.float() - target) ** 2) * weight).mean() for belief in beliefs)  # type: ignore[return-value]
 
@@ -90,7 +94,7 @@ def normalise(images: NDArray[np.uint8]) -> Tensor:
 
 
 @torch.no_grad()
-def predict(model: CPM, data: PosePictures, size: tuple[int, int], method: str = "quarter") -> NDArray[np.float32]:
+def predict(model: CPM, data: PosePictures, size: tuple[int, int], method: str = "softargmax") -> NDArray[np.float32]:
     """Keypoints (N, 14, 3) in image pixels, found inside the people's true boxes."""
     model.eval()
     boxes = fit_aspect(data.boxes(), size[1] / size[0], Augmentation().padding)

@@ -2,8 +2,10 @@
 
     python -m training.pg2 --config training/configs/pg2-s.toml --data market1501 --out runs/pg2-s [--lpips weights]
 
-Stops and starts again at will: a run goes on from its last checkpoint. Three choices differ from the released scripts: weights
-are averaged over time, the learning rate follows a cosine, and one batch serves both G2 and D in a step.
+Stops and starts again at will: a run goes on from its last checkpoint. It differs from the released scripts in what a small
+network needs on a CPU, and in what its users have: weights are averaged over time, the learning rates are higher and follow a
+cosine, one batch serves both G2 and D, which does not see the coarse picture; mirrored poses are permuted instead of found again,
+and in one pose of six the face is hidden, as estimators of 14 joints leave it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posert import ops
+from posert.errors import InputError
 from posert.models.pg2 import CoarseGenerator, Discriminator, Generator, PG2Config
 from posert.skeleton import get_skeleton
 from training.data import market1501
@@ -120,6 +123,8 @@ class RefineStage:
     name = "refine"
 
     def __init__(self, config: PG2Config, rate: float, reconstruction: float, coarse: dict[str, Tensor], **_: Any) -> None:
+        if config.pair_mode != "triplet":
+            raise InputError(f"this training judges single pictures: pair_mode must be 'triplet', got {config.pair_mode!r}")
         generator = Generator(config).to(memory_format=torch.channels_last)
         generator.coarse.load_state_dict(coarse)
         self.coarse = generator.coarse.requires_grad_(False)

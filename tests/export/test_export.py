@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch", reason="export needs torch; pip install pos
 onnx = pytest.importorskip("onnx", reason="export needs onnx; pip install posert[export]")
 pytest.importorskip("onnxscript", reason="export needs onnxscript; pip install posert[export]")
 safetensors = pytest.importorskip("safetensors.torch", reason="export needs safetensors; pip install posert[export]")
+safetensors_open = pytest.importorskip("safetensors").safe_open
 
 from export import build_engines, parity, recipes  # noqa: E402
 from export.onnx_export import export_onnx, tensor_specs  # noqa: E402
@@ -101,6 +102,8 @@ def test_the_command_writes_a_bundle_that_opens(cpm_weights: Path, tmp_path: Pat
     parity_report = bundle.manifest.variants[0].parity
     assert parity_report["max_abs"] <= parity_report["tolerance"] == 1e-4
     assert parity_report["batches"] == [1, 8, 32]
+    assert bundle.manifest.metrics == {}, "the zoo's numbers are not those of other weights"
+    assert bundle.manifest.licences["weights"].startswith("unknown")
 
 
 @pytest.mark.parametrize(
@@ -158,6 +161,36 @@ def test_the_gate_refuses_what_is_not_finite(cpm_weights: Path, pictures: list[n
 
     with pytest.raises(BuildError, match="not finite"):
         parity.gate(recipe, Broken(), "fp32", pictures, (1, 2))  # type: ignore[arg-type]
+
+
+def test_the_gate_refuses_a_reference_that_is_not_finite(cpm_weights: Path, pictures: list[np.ndarray]) -> None:
+    recipe = recipes.load("cpm-s", cpm_weights)
+    with torch.no_grad():
+        next(recipe.reference.parameters()).fill_(torch.nan)
+
+    class Same:
+        def run(self, network: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return recipes.run_reference(recipe, inputs)
+
+    with pytest.raises(BuildError, match="not finite"):
+        parity.gate(recipe, Same(), "fp32", pictures[:1], (1,))  # type: ignore[arg-type]
+
+
+def test_a_joint_that_only_one_side_finds_fails_the_gate() -> None:
+    maps = np.random.default_rng().uniform(0.1, 1, (1, 3, 6, 5)).astype(np.float32)
+    lost = maps.copy()
+    lost[0, 1] = -1
+    assert parity._keypoint_distance(maps, maps, "softargmax") == 0
+    assert parity._keypoint_distance(maps, lost, "softargmax") == np.inf
+
+
+def test_weights_of_another_size_are_refused(cpm_weights: Path, tmp_path: Path) -> None:
+    with safetensors_open(cpm_weights, "pt") as file:
+        tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118
+    path = tmp_path / "wide.safetensors"
+    safetensors.save_file(tensors, path, metadata=metadata | {"size": "[256, 192]"})
+    with pytest.raises(InputError, match="256, 192"):
+        recipes.load("cpm-s", path)
 
 
 @pytest.mark.parametrize("name", recipes.names())

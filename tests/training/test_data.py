@@ -113,19 +113,30 @@ def test_market_damage_is_named(tmp_path: Path) -> None:
 
 
 def test_views_move_keypoints_with_the_picture() -> None:
-    """A white dot drawn at each joint is found again at the joint's place in the view."""
+    """Dots of one colour a joint are found again at the joint's place in the view; a mirrored view swaps left and right."""
     rng = np.random.default_rng(3)
     flip = [1, 0, 2]
     plain = Augmentation(occlusion=0, colour=0)
-    for _ in range(20):
-        keypoints = np.concatenate([rng.uniform(40, 80, (3, 2)), np.ones((3, 1))], 1).astype(np.float32)
+    followed, mirrored = 0, 0
+    for _ in range(40):
+        places = np.array([[45, 50], [75, 55], [60, 80]]) + rng.uniform(-5, 5, (3, 2))
         image = np.zeros((120, 120, 3), np.uint8)
-        cv2.circle(image, tuple(np.round(keypoints[2, :2]).astype(int)), 3, (255, 255, 255), -1)
-        box = np.array([35, 35, 85, 85], np.float32)
-        picture, moved = view(image, keypoints, box, (96, 64), flip, plain, rng)
-        weights = picture.mean(-1).astype(np.float64) * (picture.std(-1) == 0)
-        weights[weights < 200] = 0
-        y, x = np.mgrid[:96, :64]
-        if weights.sum():
-            centre = (weights * x).sum() / weights.sum(), (weights * y).sum() / weights.sum()
-            assert np.linalg.norm(moved[2, :2] - centre) < 1.5
+        for joint, (x, y) in enumerate(places):
+            cv2.circle(image, (round(x), round(y)), 3, tuple(255 * (np.arange(3) == joint).astype(float)), -1)
+        keypoints = np.concatenate([places, np.ones((3, 1))], 1).astype(np.float32)
+        picture, moved = view(image, keypoints, np.array([35, 35, 85, 95], np.float32), (96, 64), flip, plain, rng)
+        dots = [np.argwhere((picture[..., joint] > 200) & (picture.min(-1) < 50)) for joint in range(3)]
+        if min(map(len, dots)) < 5:
+            continue  # a dot left the view
+        seen = np.array([dot.mean(0)[::-1] for dot in dots])
+        ways = {
+            name: np.linalg.norm(moved[order, :2] - seen, axis=1).max()
+            for name, order in (("as is", [0, 1, 2]), ("mirrored", flip))
+        }
+        assert min(ways.values()) < 2
+        # In a mirrored picture the dot that was the left joint's is now where the right joint is expected.
+        handedness = np.linalg.det(np.stack([seen[1] - seen[0], seen[2] - seen[0]]))
+        assert (ways["mirrored"] < 2) == (handedness < 0)
+        followed, mirrored = followed + 1, mirrored + (handedness < 0)
+    assert followed > 15
+    assert 3 < mirrored < followed - 3

@@ -60,3 +60,6 @@ def test_pck_measures_in_torsos() -> None:
     predicted = truth + np.array([2.5, 0], np.float32)  # 0.25 torsos off, then 0.025
     predicted[1, 2] = np.nan
     np.testing.assert_allclose(pck(predicted, truth, (0, 1)), [0.5, 0.5, 0.0])
+    for offset, right in ((1.99, 1.0), (2.01, 0.0)):  # the limit is 0.2 of the torso's 10 pixels
+        moved = truth[:1] + np.array([offset, 0], np.float32)
+        assert pck(moved, truth[:1], (0, 1))[2] == right

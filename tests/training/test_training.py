@@ -11,10 +11,12 @@ torch = pytest.importorskip("torch", reason="training needs torch; pip install p
 pytest.importorskip("scipy", reason="training needs SciPy; pip install posert[train]")
 pytest.importorskip("skimage", reason="training needs scikit-image; pip install posert[train]")
 
+from posert.errors import InputError  # noqa: E402
 from posert.models.cpm import CPM, CPMConfig  # noqa: E402
 from posert.models.pg2 import PG2Config  # noqa: E402
 from training import cpm, loop, pg2  # noqa: E402
 from training.data.market1501 import Market1501  # noqa: E402
+from training.metrics import ssim  # noqa: E402
 
 TINY = PG2Config(channels=8, refinement_channels=8, discriminator_channels=8)
 
@@ -65,6 +67,30 @@ def test_pg2_overfits_and_adversarial_stage_runs(people: Market1501, tmp_path: P
     assert np.isfinite([list(h.values()) for h in history]).all()
     assert np.mean([h["L1"] for h in history[-5:]]) < np.mean([h["L1"] for h in history[:5]])
     assert all(torch.equal(before[k], v) for k, v in refine.coarse.state_dict().items()), "stage II must leave G1 alone"
+
+
+def test_masked_l1_counts_the_body_twice() -> None:
+    output, target = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
+    mask = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
+    assert pg2.masked_l1(output, target, torch.zeros(1, 1, 2, 2)).item() == 1
+    assert pg2.masked_l1(output, target, mask).item() == 1.25
+
+
+def test_evaluation_scores_a_perfect_and_an_unchanged_picture(people: Market1501) -> None:
+    """A generator that returns its source scores 1 where source and target are alike, and less where they are not."""
+    generator = pg2.Generator(TINY)
+    weights = {name: torch.zeros_like(value) for name, value in generator.coarse.state_dict().items()}
+    same = pg2.evaluate(TINY, weights, None, people, np.array([[0, 0], [1, 1]]), None)
+    assert set(same) == {"coarse_ssim", "coarse_mask_ssim"}
+    grey = np.full_like(people.images[:2], 127)  # all weights are zero, so the picture is 0, which is grey level 127
+    assert same["coarse_ssim"] == pytest.approx(ssim(grey, people.images[:2]))
+    both = pg2.evaluate(TINY, weights, generator.refine.state_dict(), people, np.array([[0, 1]]), None)
+    assert {"final_ssim", "final_mask_ssim"} <= set(both)
+
+
+def test_pair_discriminator_is_not_trained_yet() -> None:
+    with pytest.raises(InputError, match="triplet"):
+        pg2.RefineStage(PG2Config(channels=8, pair_mode="pair6"), rate=1e-3, reconstruction=1.0, coarse={})
 
 
 def test_samples_depend_on_the_step_alone(people: Market1501) -> None:

@@ -27,7 +27,7 @@ def test_cpm_s_on_leeds_sports_pose(data_root: Path) -> None:
         poses = estimator.run([people.image(i) for i in range(len(people))], boxes=people.boxes())
     joints = pck(poses.keypoints, people.keypoints, TORSO)
     assert joints.mean() >= 0.87
-    assert joints.min() >= 0.75
+    assert joints.min() >= 0.7
 
 
 def test_pg2_s_on_market1501(data_root: Path) -> None:
