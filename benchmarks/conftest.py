@@ -1,10 +1,14 @@
-"""Fixtures of the kernel benchmarks: one thread everywhere, enough rounds, and bytes moved beside the times."""
+"""Fixtures of the kernel benchmarks: one thread everywhere, enough rounds, and bytes moved beside the times.
+
+The environment variable POSERT_BENCHMARK_SECONDS says how many seconds each peer is timed for (default 1.0), in 3 to 100 rounds
+(pipelines: 5 to 100) whatever they take. With less than 1, which is for trying the benchmarks out, a single round is enough.
+pytest-benchmark's own --benchmark-min-rounds, --benchmark-max-time and --benchmark-warmup have no effect here.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,34 +16,31 @@ from typing import Any
 import machine
 import pytest
 
-from posert import ops
-
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # export, for torch's part; behind the installed posert
 
-SECONDS_PER_PEER = 0.6
-ROUNDS = (3, 100)
+LEAST_ROUNDS = 3
 
 Timed = Callable[..., None]
 
 
+def timer_of(config: pytest.Config) -> machine.Timer:
+    """The function that --benchmark-timer names."""
+    module, _, name = config.getoption("benchmark_timer").rpartition(".")
+    timer: machine.Timer = getattr(importlib.import_module(module), name)
+    return timer
+
+
 @pytest.fixture(scope="session")
-def bandwidth() -> machine.Bandwidth:
+def bandwidth(pytestconfig: pytest.Config) -> machine.Bandwidth:
     """Memory bandwidth of this machine, measured once in this run."""
-    return machine.measure_bandwidth()
+    return machine.measure_bandwidth(timer_of(pytestconfig))
 
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """posert, OpenCV and torch (where installed) on one thread each."""
-    before = ops.get_num_threads()
-    ops.set_num_threads(1)
-    for package, setter in (("cv2", "setNumThreads"), ("torch", "set_num_threads")):
-        try:
-            getattr(importlib.import_module(package), setter)(1)
-        except ImportError:
-            continue
-    yield
-    ops.set_num_threads(before)
+    with machine.threads(1):
+        yield
 
 
 @pytest.fixture
@@ -51,10 +52,7 @@ def timed(benchmark: Any, one_thread: None, bandwidth: machine.Bandwidth) -> Tim
 
     def run(group: str, peer: str, work: Callable[[], Any], bytes_moved: int) -> None:
         benchmark.group = group
-        start = time.perf_counter()
-        work()
-        rounds = int(min(max(SECONDS_PER_PEER / (time.perf_counter() - start + 1e-9), ROUNDS[0]), ROUNDS[1]))
-        benchmark.pedantic(work, rounds=rounds, warmup_rounds=2, iterations=1)
+        machine.run_rounds(benchmark, work, LEAST_ROUNDS)
         benchmark.extra_info["peer"] = peer
         benchmark.extra_info["bytes_moved"] = bytes_moved
         if benchmark.stats is not None:  # it is None with --benchmark-disable
@@ -66,5 +64,5 @@ def timed(benchmark: Any, one_thread: None, bandwidth: machine.Bandwidth) -> Tim
     return run
 
 
-def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
-    machine_info["posert"] = machine.describe(machine.measure_bandwidth())
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
+    machine_info["posert"] = machine.describe(machine.measure_bandwidth(timer_of(config)))

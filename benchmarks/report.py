@@ -93,8 +93,10 @@ def heading(run: dict[str, Any]) -> list[str]:
             f"Kernels run for {facts['instruction_set']}. Copy bandwidth {bandwidth['copy']:.1f} GB/s (read + written),",
             f"write bandwidth {bandwidth['write']:.1f} GB/s, measured in this run. Python {facts['python']}, {versions}.",
         ]
+    rounds = [entry["stats"]["rounds"] for entry in run["benchmarks"]]
     lines.append(
-        "Every result was compared with the reference before it was timed. Medians of 3 to 100 rounds; all ways in one run."
+        "Every result was compared with another way's before it was timed: the kernels' with the reference, the pipelines' with "
+        f"each other. Medians of {min(rounds, default=0)} to {max(rounds, default=0)} rounds; all ways in one run."
     )
     return lines
 

@@ -107,7 +107,7 @@ def test_decode_heatmaps(method: str, peer: str, heatmaps: np.ndarray, timed):
     work = PEERS[method].get(peer) or (lambda maps: ops.decode_heatmaps(maps, method, stride=STRIDE))
     result, expected = work(heatmaps), ops.decode_heatmaps(heatmaps, method, stride=STRIDE, backend="reference")
     if peer != READ:
-        different = np.abs(result - expected).max(-1) > 1e-3
+        different = ~(np.abs(result - expected).max(-1) <= 1e-3)  # NaN, too, is different
         # OpenCV and torch sum in float32: of two nearly equal pixels they may name the other.
-        assert different.mean() < (0.01 if method == "upsampled" else 1e-9)
+        assert different.mean() <= (0.01 if method == "upsampled" and peer != "posert" else 0)
     timed(f"decode_heatmaps, {method}", peer, lambda: work(heatmaps), heatmaps.nbytes)
