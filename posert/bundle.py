@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from posert.errors import BundleError, InputError
 from posert.manifest import MANIFEST_LIMIT, Manifest
+from posert.paths import path_kind
 
 MANIFEST = "manifest.json"
 SIZE_LIMIT = (1 << 32) - 1
@@ -166,7 +167,7 @@ def _reading(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """The open file and its size, with errors of the file system turned into posert's."""
     if "\0" in str(path):
         raise InputError(f"{str(path)!r} cannot be a path: it holds a NUL character")
-    if path.exists() and not path.is_file():
+    if path_kind(path) in ("folder", "other"):
         raise InputError(f"{path} is not a file; give a .posert file")
     try:
         with open(path, "rb") as file:

@@ -5,6 +5,7 @@ Each command lives in `posert.commands`; what is heavy is imported inside of the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Annotated, Any
@@ -31,6 +32,8 @@ class _Group(TyperGroup):
         kwargs["standalone_mode"] = False
         try:
             status = super().main(*args, **kwargs)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # now, while an error can still be told
         except PosertError as error:
             _fail(str(error), USAGE_ERROR)
         except _CALL_ERROR as error:
@@ -38,6 +41,13 @@ class _Group(TyperGroup):
             _fail(" ".join(error.format_message().split()) + where, USAGE_ERROR)
         except MemoryError:
             _fail("there is not enough memory for this; use smaller pictures or fewer at a time", USAGE_ERROR)
+        except BrokenPipeError:  # the reader of the output has seen enough
+            _let_go_of_stdout()
+            status = 1
+        except OSError as error:
+            _let_go_of_stdout()
+            what = "reading or writing failed" if error.filename is None else f"{error.filename!r} cannot be used"
+            _fail(f"{what}: {error.strerror or error}", USAGE_ERROR)
         except (KeyboardInterrupt, typer.Abort):
             status = INTERRUPTED
         if status == INTERRUPTED:
@@ -45,7 +55,18 @@ class _Group(TyperGroup):
         sys.exit(status if isinstance(status, int) else 0)
 
 
+def _let_go_of_stdout() -> None:
+    """Close stdout if it takes nothing more: Python would complain again when it exits."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+
+
 def _fail(message: str, status: int) -> None:
+    message = "; ".join(line.strip() for line in message.splitlines())
     print(f"posert: {message}" if status == INTERRUPTED else f"posert: error: {message}", file=sys.stderr, flush=True)
     sys.exit(status)
 

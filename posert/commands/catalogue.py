@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -74,8 +73,9 @@ def inspect(
     """
     from posert import zoo
     from posert.bundle import Bundle
+    from posert.paths import path_kind
 
-    is_file = file.endswith(".posert") or "/" in file or Path(file).is_file()
+    is_file = file.endswith(".posert") or "/" in file or path_kind(file) == "file"
     bundle = Bundle.open(file if is_file else zoo.path(file))
     if as_json:
         print_json({"path": str(bundle.path), "bytes": bundle.path.stat().st_size, "manifest": bundle.manifest.document()})
