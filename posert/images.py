@@ -91,17 +91,31 @@ def assign_boxes(images: Sequence[Image], boxes: Any) -> tuple[NDArray[np.float3
         return whole_boxes(images), np.arange(len(images))
     groups = _groups(boxes, len(images))
     for index, (image, group) in enumerate(zip(images, groups, strict=True)):
-        height, width = image.shape[:2]
-        inside = (group[:, 0] < width) & (group[:, 1] < height) & (group[:, 2] > 0) & (group[:, 3] > 0)
-        if not inside.all():
-            worst = int(np.argmin(inside))
-            raise InputError(
-                f"image {index}, box {worst}: {group[worst].tolist()} lies outside the image of {width} x {height} pixels; "
-                f"boxes are x0, y0, x1, y1 in pixels of the image"
-            )
+        check_inside(group, image.shape[:2], f"image {index}")
     counts = [len(group) for group in groups]
     joined = np.concatenate([np.zeros((0, 4), np.float32), *groups])
     return joined, np.repeat(np.arange(len(images)), counts)
+
+
+def check_inside(boxes: NDArray[np.float32], size: tuple[int, ...], name: str) -> None:
+    """Refuse boxes that have no part inside of their image.
+
+    Args:
+        boxes: checked, (n, 4).
+        size: height and width of the image in pixels.
+        name: of the image, for the error.
+
+    Raises:
+        InputError: a box lies wholly outside.
+    """
+    height, width = size
+    inside = (boxes[:, 0] < width) & (boxes[:, 1] < height) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
+    if not inside.all():
+        worst = int(np.argmin(inside))
+        raise InputError(
+            f"{name}, box {worst}: {boxes[worst].tolist()} lies outside the image of {width} x {height} pixels; "
+            f"boxes are x0, y0, x1, y1 in pixels of the image"
+        )
 
 
 def _groups(boxes: Any, count: int) -> list[NDArray[np.float32]]:

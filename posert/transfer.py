@@ -46,8 +46,8 @@ class Transfer:
                 when the pipeline is closed.
             estimator: finds the person in source images that are not in the network's proportions and come without a pose: a
                 `posert.Estimator`, or what one is made from. None is ``"cpm-s"``. It is opened when first needed.
-            backend: see `posert.Engine.open`.
-            device: see `posert.Engine.open`.
+            backend: see `posert.Engine.open`; also for the estimator if it is opened here.
+            device: the same.
 
         Raises:
             InputError: the model is not for transfer.
@@ -55,7 +55,7 @@ class Transfer:
         """
         self.engine, self._owned = open_for("transfer", engine, backend, device)
         self._estimator = estimator
-        self._device = device
+        self._backend, self._device = backend, device
         self._own_estimator: Estimator | None = None
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -88,9 +88,9 @@ class Transfer:
             return self._estimator
         with self._lock:
             if self._own_estimator is None:
-                opened = isinstance(self._estimator, Engine)
-                name = "cpm-s" if self._estimator is None else self._estimator
-                self._own_estimator = Estimator(name, device=None if opened else self._device)
+                given = "cpm-s" if self._estimator is None else self._estimator
+                choice = (None, None) if isinstance(given, Engine) else (self._backend, self._device)
+                self._own_estimator = Estimator(given, backend=choice[0], device=choice[1])
             return self._own_estimator
 
     def run(self, batch: TransferBatch | Mapping[str, Any], *, color: Color = "rgb") -> TransferResult:
@@ -167,7 +167,7 @@ class Transfer:
         height, width = self.engine.manifest.preprocess.size
         aspect = width / height
         boxes = whole_boxes(images)
-        odd = [i for i, image in enumerate(images) if abs(image.shape[1] / image.shape[0] / aspect - 1) > _SAME_ASPECT]
+        odd = odd_images(images, (height, width))
         if odd and pose is None:
             with watch.step("locate"):
                 found = find_people(self.estimator, [images[i] for i in odd], color=color).keypoints
@@ -255,6 +255,17 @@ class Transfer:
             workspace = _Workspace(session, count, len(self.engine.manifest.skeleton), self.engine.manifest.preprocess.size)
             self._local.workspace = workspace
         return workspace
+
+
+def odd_images(images: list[Image], size: tuple[int, int]) -> list[int]:
+    """Which images are not in the network's proportions, so that the person must be found in them.
+
+    Args:
+        images: of any sizes.
+        size: height and width of the network's input.
+    """
+    aspect = size[1] / size[0]
+    return [i for i, image in enumerate(images) if abs(image.shape[1] / image.shape[0] / aspect - 1) > _SAME_ASPECT]
 
 
 class _Workspace:

@@ -50,6 +50,27 @@ def read_boxes(option: str, names: Sequence[str]) -> list[Boxes]:
     return [_boxes(by_name[name], f"{option!r}: {name!r}") for name in names]
 
 
+def check_boxes_inside(boxes: Boxes, size: tuple[int, int], name: str) -> None:
+    """Refuse, before any work is done, boxes that the estimator would refuse.
+
+    Args:
+        boxes: of one picture.
+        size: its height and width in pixels.
+        name: of its file.
+
+    Raises:
+        InputError: a box lies wholly outside of the picture, or has no area in float32.
+    """
+    from posert.geometry import check_boxes
+    from posert.images import check_inside
+
+    try:
+        check_boxes(boxes)
+    except InputError as error:
+        raise InputError(f"{name!r}, {error}") from error
+    check_inside(boxes, size, repr(name))
+
+
 def _corners(option: str) -> list[float]:
     parts = option.split(",")
     try:

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from posert.commands.console import Backend, Device, print_table, progress, say
+from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, print_table, progress, say
 
 if TYPE_CHECKING:
     from posert.types import Image, Poses, TransferResult
@@ -37,15 +37,16 @@ def run(
     Pictures elsewhere:           posert demo -o /tmp/pictures
     """
     from posert.commands.people import require_people
+    from posert.commands.pictures import read_picture
     from posert.estimator import Estimator
-    from posert.media.files import check_folder_writable, make_folder
-    from posert.media.images import list_images, read_image
+    from posert.media.files import check_folder_writable, staged_folder
+    from posert.media.images import list_images
     from posert.people import find_people
     from posert.transfer import Transfer
 
     check_folder_writable(output)
     paths = list_images(EXAMPLES)
-    images = [read_image(path) for path in paths]
+    images = [read_picture(path, max_pixels=DEFAULT_MAX_PIXELS) for path in paths]
     names = [path.stem for path in paths]
     times: list[tuple[str, int, float]] = []
     with progress() as bar:
@@ -67,8 +68,8 @@ def run(
         result = prepared.run(target, np.repeat(np.arange(len(sources)), len(targets)))
         times.append(("re-draw a person in a pose", len(target), time.perf_counter() - start))
         bar.update(task, advance=1, description="writing")
-        make_folder(output)
-        written = _write(output, (names, images, poses), (sources, targets, prepared.boxes), result)
+        with staged_folder(output) as folder:
+            written = _write(folder, (names, images, poses), (sources, targets, prepared.boxes), result)
     rows = [(what, str(count), f"{seconds:.2f} s", f"{1000 * seconds / count:.1f} ms") for what, count, seconds in times]
     print_table("", ("step", "times", "together", "each"), rows)
     say(f"The grid: {(output / GRID).resolve()}\nSkeletons and joints beside it: {', '.join(written)}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,6 +15,7 @@ import typer
 
 from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, Json, MaxPixels, print_json, progress, say
 from posert.errors import InputError
+from posert.paths import path_kind
 
 if TYPE_CHECKING:
     from posert.commands.boxes import Boxes
@@ -68,23 +72,28 @@ def run(
     picture, an object from file names to such lists, or COCO annotations.
     """
     job = _plan(source, output, kind, as_json=as_json)
-    from posert.commands.boxes import read_boxes
+    from posert.commands.boxes import check_boxes_inside, read_boxes
     from posert.estimator import Estimator
     from posert.formats import write_json
+    from posert.media.files import staged_folder
     from posert.media.images import check_image
     from posert.skeleton import get_skeleton
 
     wanted = None if skeleton is None else get_skeleton(skeleton)
     given = None if boxes is None else read_boxes(boxes, [path.name for path in job.pictures])
-    for path in job.pictures:  # all of them, before the first is worked on
-        check_image(path, max_pixels=max_pixels)
+    for number, path in enumerate(job.pictures):  # all of them, before the first is worked on
+        size = check_image(path, max_pixels=max_pixels)
+        if given is not None:
+            check_boxes_inside(given[number], size, path.name)
     estimator = Estimator(model, backend=backend, device=device, flip_test=flip_test)
     everyone: list[tuple[ImageInfo, Poses]] = []
-    for path, image, poses in _estimate(estimator, job.pictures, given, max_pixels):
-        converted = poses if wanted is None else poses.convert(wanted)
-        everyone.append((_info(path, image), converted))
-        if job.each is not None:
-            _write_one(job, path, image, converted)
+    with nullcontext() if job.folder is None else staged_folder(job.folder) as folder:
+        for path, image, poses in _estimate(estimator, job.pictures, given, max_pixels):
+            converted = poses if wanted is None else poses.convert(wanted)
+            everyone.append((_info(path, image), converted))
+            if job.each is not None:
+                target = job.each[path]
+                _write_one(target if folder is None else folder / target.name, image, converted)
     if job.json_file is not None:
         write_json(job.json_file, _document(job, everyone))
     if as_json:
@@ -119,7 +128,7 @@ def _plan(source: Path, output: Path | None, kind: str | None, *, as_json: bool)
     if kind not in (None, "coco", "openpose"):
         raise InputError(f"--format must be coco or openpose, got {kind!r}")
     chosen: Literal["coco", "openpose"] = "openpose" if kind == "openpose" else "coco"
-    several = source.is_dir()
+    several = path_kind(source) == "folder"
     pictures = list_images(source) if several else [source]
     if chosen == "openpose" and several and (as_json or (output is not None and output.suffix.lower() == ".json")):
         raise InputError("OpenPose's format holds one picture a file: name a folder with -o, or use --format coco")
@@ -127,11 +136,11 @@ def _plan(source: Path, output: Path | None, kind: str | None, *, as_json: bool)
         if not as_json:
             raise InputError("nothing would be written: name a file or folder with -o, or use --json")
         return _Job(pictures, chosen)
-    suffix = output.suffix.lower()
-    if suffix == ".json" and not output.is_dir():
+    suffix, is_folder = output.suffix.lower(), path_kind(output) == "folder"
+    if suffix == ".json" and not is_folder:
         check_writable(output)
         return _Job(pictures, chosen, json_file=output)
-    if suffix in WRITABLE and not output.is_dir():
+    if suffix in WRITABLE and not is_folder:
         if several:
             raise InputError(
                 f"a folder of pictures cannot become the single picture {str(output)!r}: name a folder, or a .json file"
@@ -141,7 +150,7 @@ def _plan(source: Path, output: Path | None, kind: str | None, *, as_json: bool)
         check_writable(output)
         _keep_apart(pictures, [output])
         return _Job(pictures, chosen, each={source: output})
-    if suffix and not output.is_dir():
+    if suffix and not is_folder:
         raise InputError(f"what is {str(output)!r} to be? Use .json for poses, {', '.join(WRITABLE)} for a picture, or a folder")
     if kind == "coco":
         raise InputError("COCO's format holds all pictures in one file: name it with -o NAME.json")
@@ -158,9 +167,9 @@ def _names(pictures: list[Path], ending: str) -> dict[Path, str]:
 
 
 def _keep_apart(pictures: list[Path], outputs: list[Path]) -> None:
-    overwritten = {path.resolve() for path in pictures} & {path.resolve() for path in outputs}
+    overwritten = {os.path.realpath(path) for path in pictures} & {os.path.realpath(path) for path in outputs}
     if overwritten:
-        raise InputError(f"{str(min(overwritten))!r} would be overwritten by its own result; write it elsewhere")
+        raise InputError(f"{min(overwritten)!r} would be overwritten by its own result; write it elsewhere")
 
 
 def _estimate(
@@ -178,20 +187,25 @@ def _estimate(
             try:
                 poses = find_people(estimator, images) if boxes is None else estimator.run(images, boxes[part])
             except InputError as error:
-                names = ", ".join(repr(path.name) for path in paths[:3]) + (", ..." if len(paths) > 3 else "")
-                raise InputError(f"{error} (image 0 is the first of {names})") from error
+                raise InputError(_with_names(str(error), paths)) from error
             for number, (path, image) in enumerate(zip(paths, images, strict=True)):
                 yield path, image, poses[poses.image_index == number]
                 bar.advance(task)
 
 
+def _with_names(message: str, pictures: list[Path]) -> str:
+    """A message about a batch, with file names in place of "image 0" and so on."""
+    names = {f"image {number}": repr(path.name) for number, path in enumerate(pictures)}
+    return re.sub(r"\bimage \d+\b", lambda found: names.get(found[0], found[0]), message)
+
+
 def _batches(pictures: list[Path], max_pixels: float) -> Iterator[list[Image]]:
     """All pictures, in lists that fit into memory."""
-    from posert.media.images import read_image
+    from posert.commands.pictures import read_picture
 
     images: list[Image] = []
     for path in pictures:
-        images.append(read_image(path, max_pixels=max_pixels))
+        images.append(read_picture(path, max_pixels=max_pixels))
         if len(images) >= BATCH or sum(image.size for image in images) >= 3 * BATCH_PIXELS:
             yield images
             images = []
@@ -205,15 +219,11 @@ def _info(path: Path, image: Image) -> ImageInfo:
     return ImageInfo(path.name, image.shape[1], image.shape[0])
 
 
-def _write_one(job: _Job, path: Path, image: Image, poses: Poses) -> None:
+def _write_one(target: Path, image: Image, poses: Poses) -> None:
     from posert.draw import draw_poses
     from posert.formats import openpose_document, write_json
-    from posert.media.files import make_folder
     from posert.media.images import write_image
 
-    if job.folder is not None:
-        make_folder(job.folder)
-    target = (job.each or {})[path]
     if target.suffix.lower() == ".json":
         write_json(target, openpose_document(poses))
     else:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, MaxPixels, say
-from posert.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,28 +46,27 @@ def run(
     The result has the size that the model draws at. Of several people in a
     JSON file, the one with the highest total score is taken.
     """
+    from posert.commands.pictures import read_picture
     from posert.media.files import check_writable
-    from posert.media.images import check_image_name, read_image, write_image
+    from posert.media.images import check_image_name, write_image
 
     check_image_name(output)
     check_writable(output)
-    picture = read_image(source, max_pixels=max_pixels)
-    pose_picture = None if pose.suffix.lower() == ".json" else read_image(pose, max_pixels=max_pixels)
+    picture = read_picture(source, max_pixels=max_pixels)
+    pose_picture = None if pose.suffix.lower() == ".json" else read_picture(pose, max_pixels=max_pixels)
 
     from posert.commands.people import require_people
     from posert.estimator import Estimator
     from posert.people import find_people
-    from posert.transfer import Transfer
+    from posert.transfer import Transfer, odd_images
 
     finder = Estimator(estimator, backend=backend, device=device)
     transfer = Transfer(model, estimator=finder, backend=backend, device=device)
     target = _read_pose(pose) if pose_picture is None else require_people(find_people(finder, [pose_picture]), [str(pose)])
-    source_pose = find_people(finder, [picture])
-    try:
-        prepared = transfer.prepare([picture], source_pose)
-    except InputError:
-        require_people(source_pose, [str(source)])  # a picture in the model's own proportions does without
-        raise
+    source_pose = None
+    if odd_images([picture], transfer.engine.manifest.preprocess.size):
+        source_pose = require_people(find_people(finder, [picture]), [str(source)])
+    prepared = transfer.prepare([picture], source_pose)
     result = prepared.run(target)
     drawn = result.images[0]
     height, width = drawn.shape[:2]

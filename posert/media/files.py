@@ -1,13 +1,16 @@
-"""Files that appear whole or not at all, and the check that they will be able to appear."""
+"""Files, and folders of them, that appear whole or not at all, and the check that they will be able to appear."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from posert.errors import InputError
+from posert.paths import path_kind
 
 
 def read_bytes(path: str | Path, *, max_bytes: int | None = None) -> bytes:
@@ -22,17 +25,16 @@ def read_bytes(path: str | Path, *, max_bytes: int | None = None) -> bytes:
     """
     path = Path(path)
     try:
-        if not path.exists():
+        kind = path_kind(path)
+        if kind is None:
             raise InputError(f"there is no file {str(path)!r}")
-        if not path.is_file():
-            raise InputError(f"{str(path)!r} is {'a folder' if path.is_dir() else 'not a regular file'}; a file is needed")
+        if kind != "file":
+            raise InputError(f"{str(path)!r} is {'a folder' if kind == 'folder' else 'not a regular file'}; a file is needed")
         if max_bytes is not None and path.stat().st_size > max_bytes:
             raise InputError(f"{str(path)!r} has {path.stat().st_size:,} bytes; at most {max_bytes:,} are read")
         return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{str(path)!r} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
 
 
 def check_writable(path: str | Path) -> None:
@@ -44,10 +46,11 @@ def check_writable(path: str | Path) -> None:
         InputError: the folder does not exist or does not accept files, or `path` is something else than a regular file.
     """
     target = _real(path)
-    if target.exists() and not target.is_file():
-        kind = "a folder" if target.is_dir() else "not a regular file"
-        raise InputError(f"cannot write {str(path)!r}: it is {kind}; name a file")
-    if not target.parent.is_dir():
+    kind = path_kind(target)
+    if kind not in (None, "file"):
+        found = "a folder" if kind == "folder" else "not a regular file"
+        raise InputError(f"cannot write {str(path)!r}: it is {found}; name a file")
+    if path_kind(target.parent) != "folder":
         raise InputError(f"cannot write {str(path)!r}: there is no folder {str(target.parent)!r}; create it first")
     _probe(target.parent, path)
 
@@ -58,25 +61,50 @@ def check_folder_writable(folder: str | Path) -> None:
     Raises:
         InputError: `folder`, or the nearest folder above it that exists, does not accept files.
     """
-    existing = _real(folder)
-    while not existing.exists() and existing != existing.parent:
-        existing = existing.parent
-    if not existing.is_dir():
+    existing = _nearest(folder)
+    if path_kind(existing) != "folder":
         raise InputError(f"cannot write to the folder {str(folder)!r}: {str(existing)!r} is not a folder")
     _probe(existing, folder)
 
 
-def make_folder(folder: str | Path) -> Path:
-    """Create a folder, and those above it, unless it is there.
+@contextlib.contextmanager
+def staged_folder(folder: str | Path) -> Iterator[Path]:
+    """A temporary folder for files that are to appear in `folder` all together, when the block ends, or not at all.
+
+    It lies where `folder` will be, so that nothing is copied: inside of it if it exists, else in the nearest folder above it.
+    Files that `folder` holds already are kept, or replaced by those of the same name.
 
     Raises:
-        InputError: it cannot be created.
+        InputError: it cannot be created, or its files cannot be moved; nothing is left behind then.
     """
+    target, existing = _real(folder), _nearest(folder)
+    temporary = _temporary(existing)
     try:
-        _real(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot create the folder {str(folder)!r}: {error.strerror or error}") from error
-    return Path(folder)
+        try:
+            temporary.mkdir()
+        except OSError as error:
+            raise InputError(f"cannot write to the folder {str(folder)!r}: {error.strerror or error}") from error
+        yield temporary
+        try:
+            _move(temporary, target)
+        except OSError as error:
+            raise InputError(f"cannot write to the folder {str(folder)!r}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # renamed, or not wanted any more
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    """Turn a temporary folder into `folder`, or move its files there."""
+    if path_kind(folder) is None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary.rename(folder)
+        return
+    moves = [(file, _real(folder / file.name)) for file in sorted(temporary.iterdir())]
+    for _, place in moves:  # all of them, before the first is moved
+        if path_kind(place) not in (None, "file"):
+            raise InputError(f"cannot write {str(folder / place.name)!r}: it is not a regular file")
+    for file, place in moves:
+        os.replace(file, place)
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -86,7 +114,7 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         InputError: the file cannot be written; nothing is left behind then.
     """
     target = _real(path)
-    if target.exists() and not target.is_file():  # a rename would replace a device node such as /dev/null
+    if path_kind(target) not in (None, "file"):  # a rename would replace a device node such as /dev/null
         raise InputError(f"cannot write {str(path)!r}: it is not a regular file")
     temporary = _temporary(target.parent)
     try:
@@ -106,6 +134,14 @@ def _real(path: str | Path) -> Path:
         return Path(os.path.realpath(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{str(path)!r} is not the name of a file: {error}") from error
+
+
+def _nearest(folder: str | Path) -> Path:
+    """What a name stands for if it exists, else the nearest above it that does."""
+    existing = _real(folder)
+    while path_kind(existing) is None and existing != existing.parent:
+        existing = existing.parent
+    return existing
 
 
 def _temporary(folder: Path) -> Path:

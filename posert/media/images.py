@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from posert.errors import InputError
 from posert.media.files import read_bytes, write_bytes
 from posert.media.headers import Header, read_header
+from posert.paths import path_kind
 
 MAX_PIXELS = 50e6
 READABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -47,13 +48,18 @@ def read_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> NDArray[n
     return _upright(_decode(data, header, str(path)), header.orientation)
 
 
-def check_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> None:
+def check_image(path: str | Path, *, max_pixels: float = MAX_PIXELS) -> tuple[int, int]:
     """Refuse what `read_image` would refuse before decoding: a file that is absent, truncated, no picture or too large.
+
+    Returns:
+        Height and width of the upright picture, in pixels.
 
     Raises:
         InputError: as `read_image`.
     """
-    _checked(path, max_pixels)
+    header = _checked(path, max_pixels)[1]
+    size = header.height, header.width
+    return size if header.orientation < 5 else size[::-1]
 
 
 def _checked(path: str | Path, max_pixels: float) -> tuple[bytes, Header]:
@@ -164,13 +170,14 @@ def list_images(folder: str | Path) -> list[Path]:
         InputError: there is no such folder, it cannot be read, or it holds no picture.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if path_kind(folder) != "folder":
         raise InputError(f"there is no folder {str(folder)!r}")
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise InputError(f"the folder {str(folder)!r} cannot be read: {error.strerror}") from error
-    found = [path for path in entries if path.suffix.lower() in READABLE and not path.name.startswith(".") and path.is_file()]
+    named = [path for path in entries if path.suffix.lower() in READABLE and not path.name.startswith(".")]
+    found = [path for path in named if path_kind(path) == "file"]
     if not found:
         raise InputError(f"the folder {str(folder)!r} holds no picture ({', '.join(READABLE)})")
     return found

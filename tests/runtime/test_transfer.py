@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from posert import Bundle, Engine, Estimator, InputError, Poses, Transfer, TransferBatch, ops
+from posert.engine import open_for
 from posert.people import find_people
 
 
@@ -264,7 +265,7 @@ def test_warmup(transfer):
         transfer.warmup([-1])
 
 
-def test_engines(engine, tiny_estimator_bundle, tiny_transfer_bundle):
+def test_engines(engine, tiny_estimator_bundle, tiny_transfer_bundle, monkeypatch):
     with pytest.raises(InputError, match="model for estimation"):
         Transfer(tiny_estimator_bundle)
     with Estimator(tiny_estimator_bundle) as estimator:
@@ -275,6 +276,12 @@ def test_engines(engine, tiny_estimator_bundle, tiny_transfer_bundle):
         with Transfer(engine, estimator=estimator.engine) as other:
             assert other.estimator.engine is estimator.engine
     assert engine.session()
+    with Transfer(tiny_transfer_bundle, estimator=tiny_estimator_bundle, backend="onnxruntime", device="cpu") as chosen:
+        asked = []
+        monkeypatch.setattr("posert.estimator.open_for", lambda *given: asked.append(given) or open_for(*given))
+        assert chosen.estimator.engine.device == "cpu"
+        assert asked == [("estimation", tiny_estimator_bundle, "onnxruntime", "cpu")]
+        monkeypatch.undo()
     with Transfer(engine, estimator="cmp-s") as misspelt, pytest.raises(InputError, match="cmp-s"):
         misspelt.run({"source": np.zeros((1, 50, 50, 3), np.uint8), "target": np.zeros((1, 18, 3))})
 
