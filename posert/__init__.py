@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from posert.estimator import Estimator
     from posert.manifest import Manifest
     from posert.ops import get_num_threads, set_num_threads
+    from posert.people import find_people
     from posert.skeleton import Skeleton
     from posert.transfer import Transfer
     from posert.types import Poses, TransferBatch, TransferResult
@@ -47,6 +48,7 @@ _HOME = {
     "TransferResult": "types",
     "Skeleton": "skeleton",
     "Transfer": "transfer",
+    "find_people": "people",
     "get_num_threads": "ops",
     "set_num_threads": "ops",
     "BackendError": "errors",
@@ -79,6 +81,7 @@ __all__ = [
     "TransferBatch",
     "TransferResult",
     "__version__",
+    "find_people",
     "get_num_threads",
     "ops",
     "set_num_threads",

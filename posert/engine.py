@@ -16,6 +16,7 @@ from posert.backends import CANDIDATES, Array, Candidate, Program
 from posert.bundle import Bundle
 from posert.errors import ExecutionError, InputError, MissingDependency, NoVariantError
 from posert.manifest import Manifest, NetworkSpec, Variant
+from posert.paths import path_kind
 
 
 class Engine:
@@ -68,21 +69,24 @@ class Engine:
         candidates = _select(backend, device)
         bundle = Bundle.open(_locate(name_or_path))
         passed: list[str] = []
-        lacking = False
+        lacking: list[str] = []
         for candidate in candidates:
             try:
                 variant = _variant(bundle.manifest, candidate, precision)
                 program = _load(bundle, candidate, device or candidate.device)
             except (MissingDependency, NoVariantError) as error:
-                lacking |= isinstance(error, MissingDependency)
                 passed.append(f"{candidate.name}: passed over: {error}")
+                if isinstance(error, MissingDependency):  # something that the caller can bring
+                    lacking.append(f"{candidate.name}: {error}")
                 continue
             chosen = f"{candidate.name}: chosen: {program.summary}, {variant.precision}"
             rest = [f"{other.name}: not tried" for other in candidates[len(passed) + 1 :]]
             return cls(bundle, program, variant, device or candidate.device, "\n".join([*passed, chosen, *rest]))
-        wanted = f"backend {backend or 'any'}, device {device or 'any'}, precision {precision or 'any'}"
+        asked = {"backend": backend, "device": device, "precision": precision}
+        wanted = ", ".join(f"{name} {value!r}" for name, value in asked.items() if value is not None)
         error_class = MissingDependency if lacking else NoVariantError
-        raise error_class(f"{bundle.path.name} cannot run here with {wanted}:\n  " + "\n  ".join(passed))
+        verdict = f"{bundle.path.name} cannot run here" + (f" with {wanted}" if wanted else "")
+        raise error_class("\n  ".join([verdict, *(lacking or passed)]))
 
     def __repr__(self) -> str:
         return f"Engine({self.manifest.name!r}, backend={self.backend!r}, device={self.device!r}, precision={self.precision!r})"
@@ -186,7 +190,7 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
         raise InputError(f"a model is a zoo name or a path, got {type(name_or_path).__name__}")
     text = os.fspath(name_or_path)
     is_path = not isinstance(name_or_path, str) or text.endswith(".posert") or bool({"/", os.sep} & set(text))
-    if is_path or (text not in zoo.names() and "\0" not in text and Path(text).is_file()):
+    if is_path or (text not in zoo.names() and path_kind(text) == "file"):
         return Path(text)
     return zoo.path(text)
 

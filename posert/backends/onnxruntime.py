@@ -11,7 +11,7 @@ from posert.errors import BackendError, BundleError, ExecutionError, MissingDepe
 from posert.manifest import NetworkSpec
 
 _GET_CPU = "install it with: pip install onnxruntime"
-_GET_CUDA = "install its CUDA build with: pip uninstall onnxruntime; pip install onnxruntime-gpu[cuda,cudnn]"
+_GET_CUDA = "install its CUDA build with: pip uninstall onnxruntime; pip install 'onnxruntime-gpu[cuda,cudnn]'"
 _ERRORS_ONLY = 3
 _EXTERNAL_DATA = b"\x0a\x08location"  # the key that every reference to a file outside the model has, as protobuf writes it
 _TYPES = {

@@ -6,6 +6,7 @@ import copy
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -214,8 +215,11 @@ def test_cuda_is_never_replaced_by_the_cpu(tiny_estimator_bundle):
     if missing(CANDIDATES[2]) is None:
         pytest.skip("onnxruntime has CUDA here")
     for options in ({"device": "cuda"}, {"device": "cuda:1", "backend": "onnxruntime"}):
-        with pytest.raises(MissingDependency, match="pip install onnxruntime-gpu"):
+        with pytest.raises(MissingDependency, match="pip install 'onnxruntime-gpu") as caught:
             Engine.open(tiny_estimator_bundle, **options)
+        verdict, reason = str(caught.value).splitlines()
+        assert "device 'cuda" in verdict
+        assert reason.startswith("  onnxruntime-cuda: ")
 
 
 def test_a_cuda_build_without_a_gpu(tiny_estimator_bundle, monkeypatch):
@@ -280,3 +284,9 @@ def test_opening_writes_nothing_to_the_terminal(tiny_estimator_bundle, capfd):
     with Engine.open(tiny_estimator_bundle) as engine:
         engine.session().run("estimator", {"image": np.zeros((1, 3, 256, 192), np.float32)})
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + ".posert", Path("a" * 300)])
+def test_names_that_are_too_long(name):
+    with pytest.raises(InputError, match="too long"):
+        Engine.open(name)

@@ -40,5 +40,6 @@ def test_every_public_name_is_there():
         assert getattr(posert, name) is not None
         assert name in dir(posert)
     assert posert.Estimator is importlib.import_module("posert.estimator").Estimator
+    assert posert.find_people is importlib.import_module("posert.people").find_people
     with pytest.raises(AttributeError, match="Estimater"):
         posert.Estimater  # noqa: B018
