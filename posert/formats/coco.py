@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posert.errors import InputError
-from posert.formats.values import as_keypoints, as_triples, numbers, read_json, records, triples
+from posert.formats.values import MISSING_JOINT, as_keypoints, as_triples, numbers, read_json, records, triples
 from posert.skeleton import SKELETONS, Skeleton, get_skeleton
 from posert.types import Poses
 
@@ -104,7 +104,7 @@ def read_coco(path: str | Path) -> tuple[Poses, list[ImageInfo]]:
     Raises:
         InputError: the file is not JSON, not COCO, or inconsistent; the message says where.
     """
-    return parse_coco(read_json(path), str(path))
+    return parse_coco(read_json(path, hint=MISSING_JOINT), str(path))
 
 
 def parse_coco(document: Any, name: str) -> tuple[Poses, list[ImageInfo]]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posert.errors import InputError
-from posert.formats.values import as_keypoints, as_triples, read_json, records, triples
+from posert.formats.values import MISSING_JOINT, as_keypoints, as_triples, read_json, records, triples
 from posert.skeleton import get_skeleton
 from posert.types import Poses
 
@@ -45,7 +45,7 @@ def read_openpose(path: str | Path) -> Poses:
     Raises:
         InputError: the file is not JSON, not OpenPose, or inconsistent; the message says where.
     """
-    return parse_openpose(read_json(path), str(path))
+    return parse_openpose(read_json(path, hint=MISSING_JOINT), str(path))
 
 
 def parse_openpose(document: Any, name: str) -> Poses:

@@ -11,7 +11,7 @@ import numpy as np
 from posert.errors import InputError
 from posert.formats.coco import parse_coco
 from posert.formats.openpose import parse_openpose
-from posert.formats.values import read_json
+from posert.formats.values import MISSING_JOINT, read_json
 from posert.media.files import write_bytes
 from posert.types import Poses
 
@@ -22,7 +22,7 @@ def read_poses(path: str | Path) -> Poses:
     Raises:
         InputError: the file is not JSON, of neither format, inconsistent, or holds no person with a joint.
     """
-    document, name = read_json(path), str(path)
+    document, name = read_json(path, hint=MISSING_JOINT), str(path)
     if isinstance(document, dict) and "people" in document:
         poses = parse_openpose(document, name)
     elif isinstance(document, list) or (isinstance(document, dict) and "annotations" in document):

@@ -12,22 +12,29 @@ from numpy.typing import NDArray
 from posert.errors import InputError
 from posert.media.files import read_bytes
 
+MISSING_JOINT = "; a missing joint is 0, 0, 0"
+"""What to say to who writes NaN for the coordinates of a joint."""
+
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def read_json(path: str | Path) -> Any:
+def read_json(path: str | Path, *, hint: str = "") -> Any:
     """The document in a JSON file; NaN and Infinity, which JSON does not have, are refused.
+
+    Args:
+        path: of the file.
+        hint: ends the message about NaN and Infinity.
 
     Raises:
         InputError: the file cannot be read, or is not JSON.
     """
 
     def refuse(constant: str) -> None:
-        raise InputError(f"{str(path)!r} holds {constant}, which is not a number in JSON; a missing joint is 0, 0, 0")
+        raise InputError(f"{str(path)!r} holds {constant}, which is not a number in JSON{hint}")
 
     data = read_bytes(path)
     if not data.strip():
-        raise InputError(f"{str(path)!r} is empty; a JSON file with poses is needed")
+        raise InputError(f"{str(path)!r} is empty; a JSON file is needed")
     try:
         return json.loads(data, parse_constant=refuse)
     except InputError:
@@ -36,11 +43,11 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{str(path)!r} is not JSON: {error}") from error
 
 
-def numbers(value: Any, what: str) -> NDArray[np.float64]:
+def numbers(value: Any, what: str, *, hint: str = "") -> NDArray[np.float64]:
     """A JSON list as float64, if it holds nothing but finite numbers that fit float32.
 
     Raises:
-        InputError: it does not; `what` begins the message.
+        InputError: it does not; `what` begins the message, and `hint` ends the one about NaN.
     """
     if not isinstance(value, list) or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
         raise InputError(f"{what} must be a list of numbers")
@@ -49,7 +56,7 @@ def numbers(value: Any, what: str) -> NDArray[np.float64]:
     except OverflowError as error:
         raise InputError(f"{what} holds a number that is too large") from error
     if not (np.abs(array) <= _LARGEST).all():
-        raise InputError(f"{what} holds NaN or a number that is too large; a missing joint is 0, 0, 0")
+        raise InputError(f"{what} holds NaN or a number that is too large{hint}")
     return array
 
 
@@ -59,7 +66,7 @@ def triples(value: Any, what: str, joints: int | None = None) -> NDArray[np.floa
     Raises:
         InputError: it is no such list, a third value is negative, or K is not `joints`.
     """
-    flat = numbers(value, what)
+    flat = numbers(value, what, hint=MISSING_JOINT)
     if len(flat) % 3 or not len(flat) or (joints is not None and len(flat) != 3 * joints):
         wanted = f"3 x {joints} = {3 * joints}" if joints is not None else "a multiple of 3"
         raise InputError(f"{what} has {len(flat)} numbers; {wanted} are needed (x, y and score of each joint)")

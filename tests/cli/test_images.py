@@ -16,10 +16,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from posert.commands.pictures import read_picture
 from posert.errors import InputError
 from posert.media.files import check_folder_writable, check_writable, write_bytes
 from posert.media.headers import read_header, read_orientation
-from posert.media.images import list_images, read_image, write_image
+from posert.media.images import check_image, list_images, read_image, write_image
 
 ENCODINGS = {
     "baseline.jpg": [],
@@ -162,6 +163,7 @@ def test_exif_orientation(tmp_path, orientation, order):
     path.write_bytes(with_exif(jpeg, orientation, order))
     image = read_image(path)
     assert image.shape == upright.shape
+    assert check_image(path) == upright.shape[:2]
     assert np.abs(image.astype(int) - upright).mean() < 4
 
 
@@ -331,3 +333,16 @@ def test_refusals_are_silent(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout == done.stderr == ""
+
+
+def test_commands_accept_padding_in_a_jpeg_and_refuse_damage(tmp_path, capfd):
+    data = encoded("baseline.jpg")
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data[:-2] + bytes(3) + data[-2:])
+    assert read_picture(path, max_pixels=1e6).shape == (37, 53, 3)
+    path.write_bytes(data[:-2] + b"\x55" * 300 + data[-2:])
+    with pytest.raises(InputError, match=r"photo\.jpg' is damaged .* extraneous bytes"):
+        read_picture(path, max_pixels=1e6)
+    assert capfd.readouterr().err == ""
+    os.write(2, b"stderr is back")
+    assert capfd.readouterr().err == "stderr is back"
