@@ -190,7 +190,7 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
         raise InputError(f"a model is a zoo name or a path, got {type(name_or_path).__name__}")
     text = os.fspath(name_or_path)
     is_path = not isinstance(name_or_path, str) or text.endswith(".posert") or bool({"/", os.sep} & set(text))
-    if is_path or (text not in zoo.names() and path_kind(text) == "file"):
+    if is_path or (text not in zoo.names() and "\0" not in text and path_kind(text) == "file"):
         return Path(text)
     return zoo.path(text)
 

@@ -178,13 +178,17 @@ def test_transfer_takes_the_pose_from_a_picture_or_a_file(call, photos, tmp_path
     assert read_image(tmp_path / "other.png").shape == (128, 64, 3)
 
 
-def test_transfer_takes_a_source_in_the_networks_proportions_whole(call, photos, tmp_path):
+def test_transfer_takes_a_source_in_the_networks_proportions_whole(call, photos, tmp_path, monkeypatch):
     source = np.zeros((128, 64, 3), np.uint8)
     source[..., 2] = 200
     write_image(tmp_path / "source.png", source)
     call("transfer", "--source", tmp_path / "source.png", "--pose", photos / "a.png", "-o", tmp_path / "out.png")
     drawn = read_image(tmp_path / "out.png")
     assert ((np.abs(drawn.astype(int) - source).max(-1) <= 1) | (drawn == 255).all(-1)).all()
+    looks = []
+    monkeypatch.setattr("posert.people.find_people", lambda *given: looks.append(given) or find_people(*given))
+    call("transfer", "--source", tmp_path / "source.png", "--pose", photos / "a.png", "-o", tmp_path / "out.png")
+    assert len(looks) == 1, "only the picture of the pose is looked at"
 
 
 def test_transfer_takes_the_best_person(call, photos, tmp_path):
