@@ -34,7 +34,7 @@ def as_array(value: ArrayLike, name: str, wanted: str) -> NDArray[Any]:
         raise InputError(f"{name} must be {wanted}: {error}") from error
 
 
-def dense(array: NDArray[Any], dtype: DTypeLike = None) -> NDArray[Any]:
+def dense(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
     """The array in C order, without gaps and aligned, as the native kernels read it: itself where it is so, else a copy."""
     return np.require(array, dtype, ["C", "A", "E"])
 
