@@ -1,6 +1,6 @@
 """Train PG2 on Market-1501: stage I (G1, pose-mask L1), then stage II (G2 against D, G1 frozen). Specs pg2, section 4.
 
-    python -m training.pg2 --config training/configs/pg2-s.toml --data market1501 --out runs/pg2-s [--weights weights]
+    python -m training.pg2 --config training/configs/pg2-s.toml --data market1501 --out runs/pg2-s [--lpips weights]
 
 Stops and starts again at will: a run goes on from its last checkpoint. It differs from the released scripts in what a small
 network needs on a CPU, and in what its users have: weights are averaged over time, the learning rates are higher and follow a
@@ -34,7 +34,6 @@ from training.data import market1501
 from training.loop import Average, cosine_rate, load_checkpoint, save_checkpoint, seed_everything, set_rate
 from training.lpips import LPIPS
 from training.metrics import mask_ssim, ssim
-from training.perceptual import PerceptualLoss
 from training.pictures import write_grid
 
 SIZE = (market1501.HEIGHT, market1501.WIDTH)
@@ -123,16 +122,7 @@ class RefineStage:
 
     name = "refine"
 
-    def __init__(
-        self,
-        config: PG2Config,
-        rate: float,
-        reconstruction: float,
-        coarse: dict[str, Tensor],
-        perceptual: float = 0.0,
-        vgg: Path | None = None,
-        **_: Any,
-    ) -> None:
+    def __init__(self, config: PG2Config, rate: float, reconstruction: float, coarse: dict[str, Tensor], **_: Any) -> None:
         if config.pair_mode != "triplet":
             raise InputError(f"this training judges single pictures: pair_mode must be 'triplet', got {config.pair_mode!r}")
         generator = Generator(config).to(memory_format=torch.channels_last)
@@ -141,10 +131,6 @@ class RefineStage:
         self.model = generator.refine
         self.discriminator = Discriminator(config).to(memory_format=torch.channels_last)
         self.reconstruction = reconstruction
-        self.perceptual = perceptual
-        if perceptual and vgg is None:
-            raise InputError("the configuration asks for a perceptual loss: give the folder of VGG-16's weights with --weights")
-        self.vgg = PerceptualLoss(vgg) if perceptual and vgg is not None else None
         self.optimizers = [
             torch.optim.Adam(module.parameters(), rate, betas=(0.5, 0.999)) for module in (self.model, self.discriminator)
         ]
@@ -163,11 +149,10 @@ class RefineStage:
         self.discriminator.requires_grad_(False)  # only what it says of the generated pictures matters now
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.discriminator(torch.cat([target, source, refined]))[2 * count :]
-            seen = self.vgg(refined, target) if self.vgg is not None else torch.zeros(())
         adversarial, l1 = real_or_fake(logits, True), masked_l1(refined, target, mask)
-        self._update(0, adversarial + self.reconstruction * l1 + self.perceptual * seen)
+        self._update(0, adversarial + self.reconstruction * l1)
         self.discriminator.requires_grad_(True)
-        return {"L1": l1.item(), "adversarial": adversarial.item(), "perceptual": seen.item(), "D": judge.item()}
+        return {"L1": l1.item(), "adversarial": adversarial.item(), "D": judge.item()}
 
     def _update(self, which: int, loss: Tensor) -> None:
         for optimizer in self.optimizers:
@@ -266,7 +251,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path("training/configs/pg2-s.toml"), help="sizes, steps and rates")
     parser.add_argument("--data", type=Path, required=True, help="Market-1501 in its published layout, with the keypoint file")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
-    parser.add_argument("--weights", type=Path, help="folder with AlexNet, LPIPS and VGG-16 weights; without it, no LPIPS")
+    parser.add_argument("--lpips", type=Path, help="folder with AlexNet and LPIPS weights; without it LPIPS is left out")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
     parser.add_argument("--stage", choices=["coarse", "both"], default="both", help="stop after stage I, or train both")
     parser.add_argument("--evaluate-every", type=int, default=1000, help="steps between looks at the validation identities")
@@ -278,7 +263,7 @@ def main() -> None:
     config = PG2Config(**settings["model"])
     training, validation = market1501.load(args.data).split(settings["validation_identities"])
     sampler = PairSampler(training, settings["seed"])
-    lpips = LPIPS(args.weights) if args.weights else None
+    lpips = LPIPS(args.lpips) if args.lpips else None
     few, many = validation.pairs(256, seed=0), validation.pairs(1000, seed=0)
     args.out.mkdir(parents=True, exist_ok=True)
 
@@ -293,7 +278,7 @@ def main() -> None:
     def score_refine(weights: dict[str, Tensor], step: int) -> dict[str, float]:
         return evaluate(config, coarse, weights, validation, few, lpips, args.out / f"refine-{step:06d}.png")
 
-    adversarial = RefineStage(config, coarse=coarse, vgg=args.weights, **settings["refine"])
+    adversarial = RefineStage(config, coarse=coarse, **settings["refine"])
     refine = train_stage(adversarial, settings["refine"], sampler, args.out, score_refine, args.evaluate_every)
     weights = {f"coarse.{k}": v for k, v in coarse.items()} | {f"refine.{k}": v for k, v in refine.items()}
     halves = {name: value.half().contiguous() for name, value in weights.items()}
