@@ -88,6 +88,13 @@ def test_evaluation_scores_a_perfect_and_an_unchanged_picture(people: Market1501
     assert {"final_ssim", "final_mask_ssim"} <= set(both)
 
 
+def test_scaled_difference() -> None:
+    generator, x = pg2.Generator(TINY), torch.randn(1, 21, 128, 64)
+    coarse, image = generator(x)
+    generator.refine.load_state_dict(pg2.scale_difference(generator.refine.state_dict(), 0.25))
+    torch.testing.assert_close(generator(x)[1], coarse + 0.25 * (image - coarse), rtol=1e-4, atol=1e-5)
+
+
 def test_pair_discriminator_is_not_trained_yet() -> None:
     with pytest.raises(InputError, match="triplet"):
         pg2.RefineStage(PG2Config(channels=8, pair_mode="pair6"), rate=1e-3, reconstruction=1.0, coarse={})

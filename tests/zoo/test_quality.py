@@ -46,8 +46,8 @@ def test_pg2_s_on_market1501(data_root: Path) -> None:
     )
     assert coarse[0] >= 0.32
     assert coarse[1] >= 0.815
-    assert final[0] >= 0.26
+    assert final[0] >= 0.25
     assert final[1] >= 0.79
-    assert final[2] <= 0.32
+    assert final[2] <= 0.36
     assert final[2] < lpips.mean_distance(source, target)
     assert np.isfinite(final).all()
