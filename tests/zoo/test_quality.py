@@ -31,9 +31,9 @@ def test_cpm_s_on_leeds_sports_pose(data_root: Path) -> None:
 
 
 def test_pg2_s_on_market1501(data_root: Path) -> None:
-    """SSIM, mask-SSIM and LPIPS on 200 pairs of identities that were not trained on."""
+    """SSIM, mask-SSIM and LPIPS on the 1,000 pairs of the card, of identities that were not trained on."""
     people = market1501.load(data_root / "market1501").split()[1]
-    pairs = people.pairs(200, seed=0)
+    pairs = people.pairs(1000, seed=0)
     source, target, pose = people.images[pairs[:, 0]], people.images[pairs[:, 1]], people.keypoints[pairs[:, 1]]
     with Transfer("pg2-s") as transfer:
         result = transfer.run(TransferBatch(source=source, target=pose))
@@ -46,8 +46,8 @@ def test_pg2_s_on_market1501(data_root: Path) -> None:
     )
     assert coarse[0] >= 0.32
     assert coarse[1] >= 0.815
-    assert final[0] >= 0.25
+    assert final[0] >= 0.26
     assert final[1] >= 0.79
-    assert final[2] <= 0.36
+    assert final[2] <= 0.36  # the aim is 0.32: see the card
     assert final[2] < lpips.mean_distance(source, target)
     assert np.isfinite(final).all()
