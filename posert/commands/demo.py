@@ -34,7 +34,7 @@ def run(
 
     \b
     Pictures into ./posert-demo:  posert demo
-    Pictures elsewhere:           posert demo -o /tmp/pictures
+    Pictures elsewhere:           posert demo -o pictures
     """
     from posert.commands.people import require_people
     from posert.commands.pictures import read_picture
