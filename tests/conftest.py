@@ -22,6 +22,16 @@ settings.register_profile(
 )
 settings.load_profile("posert")
 
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") is not None:
+        from posert.ops import _triton
+
+        why = _triton.problem()
+        if why is not None or _triton.interpreting():
+            pytest.skip(f"no GPU: {why}")
+
+
 ESTIMATOR_OFFSETS = (
     *((0, -6), (0, -4)),  # head top and neck, above the blob
     *((-2, -3), (-4, -2), (-6, -1)),  # right arm

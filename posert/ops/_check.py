@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from posert.errors import InputError
+from posert.ops import _memory, _tensors
 
 MAX_SIDE = 1 << 20
 MAX_RADIUS = 4096
@@ -18,7 +19,9 @@ MAX_PIXELS = 1 << 31
 
 
 def numbers(value: ArrayLike, name: str, shape_text: str) -> NDArray[np.float32]:
-    """Real numbers of any dtype as float32; a finite value that float32 cannot hold becomes infinite."""
+    """Real numbers of any dtype as float32; a finite value that float32 cannot hold becomes infinite. A tensor stays one."""
+    if _tensors.is_tensor(value):
+        return _tensors.numbers(value, name, shape_text)  # type: ignore[return-value]
     array = as_array(value, name, f"numbers of shape {shape_text}")
     if array.dtype.kind not in "fiu":
         raise InputError(f"{name} must be real numbers of shape {shape_text}, got dtype {array.dtype}")
@@ -39,6 +42,29 @@ def dense(array: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
     return np.require(array, dtype, ["C", "A", "E"])
 
 
+def array(
+    value: Any, name: str, dtype: DTypeLike, shape: tuple[int | None, ...], shape_text: str, packed_dims: int
+) -> NDArray[Any]:
+    """An array that is taken as it is, because its values are many: of this dtype and shape, where None stands for any length.
+
+    Its last `packed_dims` dimensions are packed in the result, which is a copy only where they were not. A tensor stays one,
+    and may hold float16 where float32 is asked for.
+    """
+    result: Any = None
+    if isinstance(value, np.ndarray):
+        result = value if value.dtype == dtype else None
+    elif _tensors.is_tensor(value):
+        result = _tensors.of_dtype(value, np.dtype(dtype).name)
+    fits = result is not None and result.ndim == len(shape)
+    if not fits or any(want is not None and have != want for have, want in zip(result.shape, shape, strict=True)):
+        given = f"{value.dtype} of shape {tuple(value.shape)}" if hasattr(value, "dtype") else type(value).__name__
+        raise InputError(f"{name} must be {np.dtype(dtype)} of shape {shape_text}, got {given}")
+    if isinstance(result, np.ndarray):
+        return result if _memory.packed(result, packed_dims) else dense(result)
+    tensor: Any = result if _tensors.packed(result, packed_dims) else result.contiguous()
+    return tensor  # type: ignore[no-any-return]
+
+
 def text(value: Any, name: str, choices: Sequence[str]) -> str:
     """One of several words."""
     if not isinstance(value, str) or value not in choices:
@@ -52,7 +78,7 @@ def keypoints(value: ArrayLike, joints: int | None = None, name: str = "keypoint
     array = numbers(value, name, wanted)
     if array.ndim != 3 or array.shape[2] != 3 or (joints is not None and array.shape[1] != joints):
         raise InputError(f"{name} must have shape {wanted}: x, y, score of each joint of each person; got {array.shape}")
-    if np.isinf(array).any():
+    if isinstance(array, np.ndarray) and np.isinf(array).any():
         raise InputError(f"{name} hold an infinite value (or one beyond float32); a missing joint is (NaN, NaN, 0)")
     return array
 
@@ -112,22 +138,10 @@ def size(value: Any, name: str = "size") -> tuple[int, int]:
     return height, width
 
 
-def packed(array: NDArray[Any], dims: int) -> bool:
-    """Whether an array is aligned and its last `dims` dimensions lie in memory as C order without gaps."""
-    if not array.flags.aligned:
-        return False
-    if array.size == 0:
-        return True
-    step = array.itemsize
-    for length, stride in zip(reversed(array.shape[-dims:]), reversed(array.strides[-dims:]), strict=True):
-        if length > 1 and stride != step:
-            return False
-        step *= length
-    return True
-
-
 def output(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: NDArray[Any]) -> NDArray[Any]:
     """The array to write: a new one where `out` is None, else `out` if the result fits into it.
+
+    Where an input is a tensor, so is the result, and `out` has to be one: float16 does there for float32.
 
     Args:
         out: None, or an array whose dimensions after the first are packed, such as ``buffer[:, :3]`` of a contiguous buffer.
@@ -138,6 +152,8 @@ def output(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: NDArray[
     Raises:
         InputError: `out` is not such an array.
     """
+    if any(not isinstance(array, np.ndarray) for array in inputs):
+        return _tensors.output(out, shape, dtype, inputs)  # type: ignore[return-value]
     if out is None:
         return np.empty(shape, dtype)
     wanted = f"a writable {np.dtype(dtype)} array of shape {shape}"
@@ -147,21 +163,11 @@ def output(out: Any, shape: tuple[int, ...], dtype: DTypeLike, *inputs: NDArray[
         kind = "" if out.flags.writeable else "read-only "
         raise InputError(f"out must be {wanted}, got a {kind}{out.dtype} array of shape {out.shape}")
     item_bytes = math.prod(shape[1:]) * out.itemsize
-    if not packed(out, len(shape) - 1) or (shape[0] > 1 and abs(out.strides[0]) < item_bytes):
+    if not _memory.packed(out, len(shape) - 1) or (shape[0] > 1 and abs(out.strides[0]) < item_bytes):
         raise InputError(
             f"out must be aligned and packed in all dimensions but the first, as buffer[:, :3] of a contiguous buffer is; "
             f"got strides {out.strides} for shape {out.shape}"
         )
-    if any(overlap(out, array) for array in inputs):
+    if any(_memory.overlap(out, array) for array in inputs):
         raise InputError("out shares memory with an input that is read while out is written; pass another array")
     return out
-
-
-def overlap(first: NDArray[Any], second: NDArray[Any]) -> bool:
-    """Whether two arrays share an element; a question too hard to answer quickly counts as yes."""
-    if not np.may_share_memory(first, second):
-        return False
-    try:
-        return np.shares_memory(first, second, max_work=10_000)  # type: ignore[arg-type]
-    except np.exceptions.TooHardError:
-        return True

@@ -6,10 +6,12 @@ import difflib
 import functools
 import importlib
 from types import ModuleType
+from typing import Any
 
 from posert.errors import InputError, MissingDependency
+from posert.ops import _tensors, _triton
 
-BACKENDS = ("native", "reference")
+BACKENDS = ("native", "triton", "reference")
 
 # Operation -> folder under posert/ops that holds its implementations.
 OPERATIONS = {
@@ -25,6 +27,9 @@ OPERATIONS = {
     "decode_heatmaps": "decode_heatmaps",
 }
 
+# Operation -> why it has no Triton kernel.
+NO_TRITON: dict[str, str] = {}
+
 
 @functools.cache
 def native_module() -> ModuleType | str:
@@ -38,23 +43,37 @@ def native_module() -> ModuleType | str:
         )
 
 
-def implementation(name: str, backend: str | None) -> ModuleType:
-    """The module that holds operation `name` for a backend; None takes the first backend that can run.
+def implementation(name: str, backend: str | None, *inputs: Any) -> Any:
+    """What holds operation `name` for a backend and some checked inputs, as an attribute of that name.
+
+    None takes Triton where an input is a CUDA tensor, else the first of native and reference that can run.
 
     Raises:
-        InputError: no such backend.
+        InputError: no such backend, or one that does not take these inputs.
         MissingDependency: the backend was asked for by name and cannot run here.
     """
     if backend is not None and (not isinstance(backend, str) or backend not in BACKENDS):
         raise InputError(
             f"unknown backend {backend!r} for posert.ops.{name}; use one of {', '.join(BACKENDS)}, or None for the fastest"
         )
+    if any(_tensors.is_tensor(value) for value in inputs):
+        if backend not in (None, "triton"):
+            raise InputError(
+                f"posert.ops.{name} with backend={backend!r} takes NumPy arrays, got a CUDA tensor; pass tensor.cpu().numpy(), "
+                f"or leave the backend out to run on the GPU"
+            )
+        backend = "triton"
     return find_implementation(name, backend)
 
 
 @functools.cache
-def find_implementation(name: str, backend: str | None) -> ModuleType:
+def find_implementation(name: str, backend: str | None) -> Any:
     """`implementation` for a backend of `BACKENDS`, remembered."""
+    if backend == "triton":
+        why = NO_TRITON.get(name) or _triton.problem()
+        if why is not None:
+            raise MissingDependency(f"posert.ops.{name} with backend='triton': {why}")
+        return _triton.Implementation(importlib.import_module(f"posert.ops.{OPERATIONS[name]}.triton"))
     native = native_module()
     if backend == "native" and isinstance(native, str):
         raise MissingDependency(f"posert.ops.{name} with backend='native': {native}")
@@ -63,11 +82,12 @@ def find_implementation(name: str, backend: str | None) -> ModuleType:
     return importlib.import_module(f"posert.ops.{OPERATIONS[name]}.{backend}")
 
 
-def explain(name: str) -> str:
-    """Say which implementation of an operation runs by default on this machine, and why.
+def explain(name: str, *inputs: Any) -> str:
+    """Say which implementation of an operation runs, and why.
 
     Args:
         name: an operation of `posert.ops`, such as ``"crop_resize"``.
+        *inputs: arrays that it would be called with: a CUDA tensor among them decides for the GPU. None: NumPy arrays.
 
     Returns:
         One line for each backend, in the order in which they are tried.
@@ -80,11 +100,23 @@ def explain(name: str) -> str:
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(OPERATIONS)}"
         raise InputError(f"unknown operation {name!r}{hint}")
     native = native_module()
+    on_gpu = any(_tensors.is_tensor(value) for value in inputs)
+    missing = NO_TRITON.get(name) or _triton.problem()
+    chosen = "triton" if on_gpu else "reference" if isinstance(native, str) else "native"
+    notes = {"reference": "NumPy in float64, the definition"}
     if isinstance(native, str):
-        return f"{name}: reference\n  native: passed over: {native}\n  reference: chosen: NumPy in float64, correct but slow"
-    threads = native.get_num_threads()
-    return (
-        f"{name}: native\n"
-        f"  native: chosen: C++ for {native.instruction_set()}, {threads} thread{'s' if threads != 1 else ''}\n"
-        f"  reference: available: NumPy in float64, the definition"
-    )
+        notes["native"] = f"passed over: {native}"
+    else:
+        threads = native.get_num_threads()
+        notes["native"] = f"C++ for {native.instruction_set()}, {threads} thread{'s' if threads != 1 else ''}"
+    notes["triton"] = f"passed over: {missing}" if missing else f"Triton kernels on {_triton.place()}"
+    lines = [f"{name}: {chosen}"]
+    for backend in BACKENDS:
+        note = notes[backend]
+        if not note.startswith("passed over"):
+            takes = on_gpu == (backend == "triton")
+            state = "chosen" if backend == chosen else "available" if takes else "not for these inputs"
+            state = "on request, or for CUDA tensors" if backend == "triton" and not on_gpu else state
+            note = f"{state}: {note}"
+        lines.append(f"  {backend}: {note}")
+    return "\n".join(lines)

@@ -107,7 +107,7 @@ BAD = {
     "decode-beta": (lambda: ops.decode_heatmaps(MAPS, beta=0), "beta must be a finite positive number"),
     "decode-transforms": (lambda: ops.decode_heatmaps(MAPS, transforms=np.eye(3)), r"of shape \(2, 2, 3\)"),
     "decode-transforms-nan": (lambda: ops.decode_heatmaps(MAPS, transforms=np.full((2, 2, 3), np.nan)), "must be finite"),
-    "backend": (lambda: ops.closing(MASK, 3, backend="cuda"), "unknown backend 'cuda' .* native, reference"),
+    "backend": (lambda: ops.closing(MASK, 3, backend="cuda"), "unknown backend 'cuda' .* native, triton, reference"),
     "backend-list": (lambda: ops.closing(MASK, 3, backend=[]), r"unknown backend \[\]"),
     "explain-list": (lambda: ops.explain([]), r"unknown operation \[\]"),
     "explain": (lambda: ops.explain("crop_resise"), "did you mean crop_resize"),

@@ -2,13 +2,13 @@
 
 import zlib
 
+import backends
 import numpy as np
 import pytest
 
 from posert import ops
-from posert.ops._dispatch import BACKENDS
 
-pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+pytestmark = pytest.mark.parametrize("backend", backends.ALL)
 
 _HEAD_AND_ARMS = [(32, 18), (32, 30), (22, 31), (17, 47), (15, 62), (42, 31), (47.5, 47.5), (49, 62)]
 _LEGS_AND_FACE = [(26, 64), (25, 88), (24.9, 112), (38, 64), (39, 88), None, (30, 16), (34, 16), (28, 17), None]

@@ -4,18 +4,21 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import backends
 import numpy as np
 import pytest
 from cases import CASES, Arguments, Case, call
 
 from posert import ops
 from posert.errors import InputError
-from posert.ops._dispatch import BACKENDS
 
 GUARD = 192
 
-pytestmark = pytest.mark.parametrize("case", CASES, ids=str)
-with_backend = pytest.mark.parametrize("backend", BACKENDS)
+# The cases called "many" are there for the threads of the native kernels, and take the interpreter long.
+pytestmark = pytest.mark.parametrize(
+    "case", [case for case in CASES if not (backends.INTERPRETED and case.name.endswith("many"))], ids=str
+)
+with_backend = pytest.mark.parametrize("backend", backends.ALL)
 
 
 def poisoned(shape: tuple[int, ...], dtype: np.dtype, poison: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from posert.errors import InputError
-from posert.ops import _check
+from posert.ops import _check, _memory
 from posert.ops._dispatch import implementation
 
 MAX_COORDINATE = 1e9
@@ -95,7 +95,7 @@ def _image_list(images: Any) -> list[NDArray[np.uint8]]:
         if max(image.shape[:2]) > _check.MAX_SIDE:
             raise InputError(f"image {position} has a side beyond {_check.MAX_SIDE} pixels: shape {image.shape}")
         # Rows may be strided but their pixels must follow each other.
-        if not _check.packed(image, 2):
+        if not _memory.packed(image, 2):
             arrays[position] = _check.dense(image)
     return arrays
 

@@ -53,9 +53,7 @@ def decode_heatmaps(
 
     Source: specs adversarial_posenet K16, cpm K10 (one scale), R-2, R-4.
     """
-    if not isinstance(heatmaps, np.ndarray) or heatmaps.dtype != np.float32 or heatmaps.ndim != 4:
-        given = f"{heatmaps.dtype} of shape {heatmaps.shape}" if isinstance(heatmaps, np.ndarray) else type(heatmaps).__name__
-        raise InputError(f"heatmaps must be float32 of shape (N, K, h, w), got {given}")
+    heatmaps = _check.array(heatmaps, "heatmaps", np.float32, (None,) * 4, "(N, K, h, w)", packed_dims=2)
     method = _check.text(method, "method", METHODS)
     stride = _check.integer(stride, "stride", 1, 1024)
     beta = _check.real(beta, "beta", positive=True)
@@ -64,16 +62,14 @@ def decode_heatmaps(
     if max(height, width) * stride > _check.MAX_SIDE:
         raise InputError(f"heatmaps of {height} x {width} cells with stride {stride} exceed {_check.MAX_SIDE} pixels a side")
     matrices = None if transforms is None else _matrices(transforms, count)
-    if not _check.packed(heatmaps, 2):
-        heatmaps = _check.dense(heatmaps)
     out = _check.output(out, (count, joints, 3), np.float32, heatmaps, *(() if matrices is None else (matrices,)))
-    run = implementation("decode_heatmaps", backend).decode_heatmaps
+    run = implementation("decode_heatmaps", backend, heatmaps).decode_heatmaps
     run(heatmaps, method, stride, matrices, beta, window, out)
     return out
 
 
 def _matrices(transforms: ArrayLike, count: int) -> NDArray[np.float32]:
     matrices = _check.numbers(transforms, "transforms", f"({count}, 2, 3)")
-    if matrices.shape != (count, 2, 3) or not np.isfinite(matrices).all():
+    if matrices.shape != (count, 2, 3) or (isinstance(matrices, np.ndarray) and not np.isfinite(matrices).all()):
         raise InputError(f"transforms must be finite and of shape ({count}, 2, 3), one for each item; got {matrices.shape}")
     return matrices

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from posert.errors import InputError
 from posert.ops import _check
 from posert.ops._dispatch import implementation
 
@@ -63,21 +62,13 @@ def closing(mask: Mask, size: int, *, out: Mask | None = None, backend: str | No
 
 
 def _run(name: str, mask: Mask, size: int, out: Mask | None, backend: str | None) -> Mask:
-    if (
-        not isinstance(mask, np.ndarray)
-        or mask.dtype != np.uint8
-        or mask.ndim not in (3, 4)
-        or (mask.ndim == 4 and mask.shape[1] != 1)
-    ):
-        given = f"{mask.dtype} of shape {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise InputError(f"mask must be uint8 of shape (N, H, W) or (N, 1, H, W), got {given}")
+    shape = (None, 1, None, None) if getattr(mask, "ndim", 3) == 4 else (None, None, None)
+    mask = _check.array(mask, "mask", np.uint8, shape, "(N, H, W) or (N, 1, H, W)", packed_dims=len(shape) - 1)
     size = _check.odd(size, "size")
-    if not _check.packed(mask, mask.ndim - 1):
-        mask = _check.dense(mask)
     same = out is not None and out.__class__ is np.ndarray and _same_memory(out, mask)
     result = _check.output(out, mask.shape, np.uint8, *(() if same else (mask,)))
     count, height, width = len(mask), *mask.shape[-2:]
-    run = getattr(implementation(name, backend), name)
+    run = getattr(implementation(name, backend, mask), name)
     run(mask.reshape(count, height, width), size, result.reshape(count, height, width))
     return result
 

@@ -68,5 +68,5 @@ def pose_mask(
         )
     pairs = _check.dense(pairs, np.int32)
     out = _check.output(out, (len(points), 1, height, width), np.uint8, points, pairs)
-    implementation("pose_mask", backend).pose_mask(points, pairs, radius, closing, out)
+    implementation("pose_mask", backend, points).pose_mask(points, pairs, radius, closing, out)
     return out

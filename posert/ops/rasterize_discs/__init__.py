@@ -61,5 +61,5 @@ def rasterize_discs(
             raise InputError(f"previous must have the shape of keypoints, {points.shape}, got {before.shape}")
     inputs = (points,) if before is None else (points, before)
     out = _check.output(out, (*points.shape[:2], height, width), np.float32, *inputs)
-    implementation("rasterize_discs", backend).rasterize_discs(points, radius, low, high, before, out)
+    implementation("rasterize_discs", backend, points).rasterize_discs(points, radius, low, high, before, out)
     return out

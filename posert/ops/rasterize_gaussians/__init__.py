@@ -58,6 +58,6 @@ def rasterize_gaussians(
     limit = None if cutoff is None else _check.real(cutoff, "cutoff", positive=True)
     shift = (stride - 1) / 2 if offset is None else _check.real(offset, "offset")
     out = _check.output(out, (*points.shape[:2], height, width), np.float32, points)
-    run = implementation("rasterize_gaussians", backend).rasterize_gaussians
+    run = implementation("rasterize_gaussians", backend, points).rasterize_gaussians
     run(points, sigma, stride, shift, limit, bool(inside_only), out)
     return out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from posert.errors import InputError
 from posert.ops import _check
 from posert.ops._dispatch import implementation
 
@@ -28,12 +27,8 @@ def to_uint8(
 
     Source: specs pg2, K-post.
     """
-    if not isinstance(images, np.ndarray) or images.dtype != np.float32 or images.ndim != 4 or images.shape[1] != 3:
-        given = f"{images.dtype} of shape {images.shape}" if isinstance(images, np.ndarray) else type(images).__name__
-        raise InputError(f"images must be float32 of shape (N, 3, H, W), got {given}")
-    if not _check.packed(images, 3):
-        images = _check.dense(images)
+    images = _check.array(images, "images", np.float32, (None, 3, None, None), "(N, 3, H, W)", packed_dims=3)
     count, _, height, width = images.shape
     out = _check.output(out, (count, height, width, 3), np.uint8, images)
-    implementation("to_uint8", backend).to_uint8(images, out)
+    implementation("to_uint8", backend, images).to_uint8(images, out)
     return out

@@ -1,0 +1,28 @@
+"""Functions that several Triton kernels share. Imports triton: only the `triton.py` files import this."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+# Further off than any frame and any disc, and still far from the end of int32.
+FAR = tl.constexpr(1 << 22)
+
+
+@triton.jit
+def joint_at(keypoints, index):
+    """X and y of a keypoint, float32; x is infinite, which is beyond every pixel, where it is missing.
+
+    Missing is a score of 0 or less, and a coordinate that is NaN or infinite. (A condition on single numbers is turned into a
+    number here because Triton's interpreter gives it the wrong type when it meets a block.)
+    """
+    at = keypoints + 3 * index
+    x, y = tl.load(at), tl.load(at + 1)
+    there = (tl.load(at + 2) > 0) & (tl.abs(x) < float("inf")) & (tl.abs(y) < float("inf"))
+    return tl.where(there, x, float("inf")), tl.where(there, y, 0.0)
+
+
+@triton.jit
+def truncated(value):
+    """A coordinate as the int32 pixel that it truncates to; one that is further off than any frame stays so."""
+    return tl.minimum(tl.maximum(value, -FAR), FAR).to(tl.int32)
