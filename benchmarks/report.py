@@ -20,6 +20,7 @@ TARGETS = {
     ("crop_resize", "cv2.warpAffine + NumPy"): 5.0,
     ("pose_mask", "cv2.line + cv2.morphologyEx"): 2.0,
     ("closing 5x5, masks", "cv2.morphologyEx"): 1.0,
+    ("closing 21x21, masks", "cv2.morphologyEx"): 1.0,
     ("closing 5x5, grey", "cv2.morphologyEx"): 1.0,
     ("closing 21x21, grey", "cv2.morphologyEx"): 1.0,
     ("decode_heatmaps, argmax", "only read it all (numpy.max)"): 0.5,

@@ -44,7 +44,7 @@ PEERS: dict[str, Callable[[np.ndarray, int, np.ndarray], None]] = {
 
 
 @pytest.mark.parametrize("peer", PEERS)
-@pytest.mark.parametrize("group", ["closing 5x5, masks", "closing 5x5, grey", "closing 21x21, grey"])
+@pytest.mark.parametrize("group", ["closing 5x5, masks", "closing 21x21, masks", "closing 5x5, grey", "closing 21x21, grey"])
 def test_closing(group: str, peer: str, timed):
     size = int(group.split()[1].split("x")[0])
     images = np.random.default_rng(0).integers(0, 256, (PEOPLE, SIDE, SIDE), dtype=np.uint8)

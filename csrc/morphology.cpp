@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
+#include <utility>
 #include <vector>
 
+#include "bit_frame.hpp"
 #include "dispatch.hpp"
 #include "threads.hpp"
 
@@ -90,24 +93,63 @@ POSERT_CLONES void erode_image(Workspace& work, const std::uint8_t* in, std::int
     running_image<false>(work, in, stride);
 }
 
+// What a morphology does first and then, where it does two things.
+struct Steps {
+    bool dilates_first, twice;
+
+    explicit Steps(Morphology operation)
+        : dilates_first(operation == Morphology::kDilate || operation == Morphology::kClosing),
+          twice(operation == Morphology::kOpening || operation == Morphology::kClosing) {}
+};
+
+void morphology_of_bytes(Steps steps, Workspace& work, const std::uint8_t* in, std::uint8_t* out) {
+    (steps.dilates_first ? dilate_image : erode_image)(work, in, work.width);
+    if (steps.twice) (steps.dilates_first ? erode_image : dilate_image)(work, work.plane.data(), work.pitch);
+    for (std::int64_t y = 0; y < work.height; ++y)
+        std::memcpy(out + y * work.width, work.plane.data() + y * work.pitch, static_cast<std::size_t>(work.width));
+}
+
+// An image of two levels on its way through dilations, eight pixels a byte.
+struct BitWorkspace {
+    BitFrame frame;
+    std::vector<BitFrame::Word> now, next;
+
+    BitWorkspace(std::int64_t rows, std::int64_t columns, std::int64_t reach)
+        : frame(rows, columns, reach), now(static_cast<std::size_t>(frame.total_words())), next(now) {}
+};
+
+// False, with nothing written, if the image has more levels than 0 and one other.
+bool morphology_of_bits(Steps steps, BitWorkspace& work, const std::uint8_t* in, std::uint8_t* out) {
+    const std::optional<std::uint8_t> level = pack_levels(work.frame, in, work.now.data());
+    if (!level) return false;
+    bool complement = false;  // whether `now` holds the complement of the image
+    for (int step = 0; step < (steps.twice ? 2 : 1); ++step) {
+        const bool dilates = steps.dilates_first == (step == 0);
+        place_bits(work.frame, complement == dilates, work.now.data(), work.next.data());
+        dilate_bits(work.frame, work.next.data());
+        complement = !dilates;
+        std::swap(work.now, work.next);
+    }
+    expand_levels(work.frame, complement, *level, work.now.data(), out);
+    return true;
+}
+
 }  // namespace
 
 void morphology(Morphology operation, const MorphologyImages& images, std::int64_t size) {
     const std::int64_t height = images.height, width = images.width;
     if (height * width == 0) return;
-    const bool dilates_first = operation == Morphology::kDilate || operation == Morphology::kClosing;
-    const bool twice = operation == Morphology::kOpening || operation == Morphology::kClosing;
+    const Steps steps(operation);
     const std::int64_t grain = std::max<std::int64_t>(1, (1 << 15) / (height * width));
     parallel_for(images.count, grain, [&](std::int64_t begin, std::int64_t end) {
-        Workspace work(height, width, size / 2);
+        BitWorkspace bits(height, width, size / 2);
+        std::optional<Workspace> bytes;
         for (std::int64_t image = begin; image < end; ++image) {
             const std::uint8_t* in = images.in + image * images.in_stride;
             std::uint8_t* out = images.out + image * images.out_stride;
-            (dilates_first ? dilate_image : erode_image)(work, in, width);
-            if (twice) (dilates_first ? erode_image : dilate_image)(work, work.plane.data(), work.pitch);
-            for (std::int64_t y = 0; y < height; ++y) {
-                std::memcpy(out + y * width, work.plane.data() + y * work.pitch, static_cast<std::size_t>(width));
-            }
+            if (morphology_of_bits(steps, bits, in, out)) continue;
+            if (!bytes) bytes.emplace(height, width, size / 2);
+            morphology_of_bytes(steps, *bytes, in, out);
         }
     });
 }

@@ -1,5 +1,5 @@
 // Grey-level morphology with a flat square, windows clipped at the border. Definition:
-// posert/ops/morphology/reference.py.
+// posert/ops/morphology/reference.py. Images of two levels, 0 and one other, are computed as bits.
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,11 @@ def image(seed: int, height: int, width: int) -> np.ndarray:
 
 
 def mask(seed: int, height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(seed).choice([0, 0, 7, 130, 255], (2, height, width)).astype(np.uint8)
+    """A mask of two levels, 0 and another, and one of several."""
+    rng = np.random.default_rng(seed)
+    share, level = rng.uniform(0, 1), rng.choice([1, 7, 128, 255])
+    binary = (rng.random((height, width)) < share) * level
+    return np.stack([binary, rng.choice([0, 0, 7, 130, 255], (height, width))]).astype(np.uint8)
 
 
 @given(seeds, sides, sides)
@@ -76,6 +80,17 @@ def test_morphology_laws(seed: int, height: int, width: int, size: int):
     np.testing.assert_array_equal(ops.opening(opened, size), opened)
     np.testing.assert_array_equal(ops.erode(255 - source, size), 255 - dilated)
     np.testing.assert_array_equal(ops.erode(dilated, size), closed)
+    np.testing.assert_array_equal(ops.dilate(eroded, size), opened)
+    levels = source.max((1, 2), keepdims=True)  # of the binary mask, this is its complement
+    np.testing.assert_array_equal(ops.erode(levels - source, size), levels - dilated)
+    np.testing.assert_array_equal(ops.dilate(levels - source, size), levels - eroded)
+
+
+@given(seeds, sides, sides, odd, odd)
+def test_windows_add_up(seed: int, height: int, width: int, first: int, second: int):
+    source, both = mask(seed, height, width), first + second - 1  # 3 and then 5 is 7
+    for operation in (ops.dilate, ops.erode):
+        np.testing.assert_array_equal(operation(operation(source, first), second), operation(source, both))
 
 
 @given(seeds, sides, sides, odd)
