@@ -1,8 +1,16 @@
-"""Image and keypoint kernels: NumPy arrays in, NumPy arrays out.
+"""Image and keypoint kernels: NumPy arrays in, NumPy arrays out; CUDA tensors in, CUDA tensors out.
 
-Every operation takes ``out=None`` (write into an array of yours) and ``backend=None`` (``"native"``, the C++ kernels, or
-``"reference"``, the NumPy definition in float64; None takes the fastest that can run). x points right and y down, pixel centres
-are at integers, and a keypoint with a NaN coordinate or a score of 0 or less is missing and skipped.
+Every operation takes ``out=None`` (write into an array of yours) and ``backend=None`` (``"native"``, the C++ kernels,
+``"triton"``, the GPU's, or ``"reference"``, the NumPy definition in float64; None takes the fastest that can run; `explain` says
+which and why). x points right and y down, pixel centres are at integers, and a keypoint with a NaN coordinate or a score of 0 or
+less is missing and skipped.
+
+**On a GPU.** Where an argument lies in CUDA memory (a torch tensor, or anything that speaks DLPack), the Triton kernel runs
+on the current stream of torch, reads and writes it there, and the result is a torch tensor; other arguments may stay NumPy
+arrays and are copied to it. Pictures and maps may be float16 wherever float32 is named, as inputs and as `out`. The host does
+not wait, so nobody looks at a tensor's values: what is refused in a NumPy array is treated as missing, or as the operation
+says. After one call, which compiles the kernel, a call with tensors can be captured in a CUDA graph. A NumPy array with
+``backend="triton"`` takes the way through the GPU's memory and back.
 """
 
 from posert.ops._dispatch import explain

@@ -105,6 +105,24 @@ def test_any_dtype_of_keypoints_and_no_gradients(device: str):
         ops.rasterize_discs(points.to(torch.complex64), (5, 6))
 
 
+def test_any_library_that_speaks_dlpack(device: str):
+    class Foreign:
+        def __init__(self, tensor: Any) -> None:
+            self.tensor = tensor
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return self.tensor.__dlpack_device__()
+
+        def __dlpack__(self, **options: Any) -> Any:
+            return self.tensor.__dlpack__(**options)
+
+    points = torch.from_numpy(POINTS).to(device)
+    out = torch.empty((1, 2, 5, 6), device=device)
+    given = ops.rasterize_discs(Foreign(points), (5, 6), out=Foreign(out))
+    assert given.data_ptr() == out.data_ptr()
+    assert torch.equal(out, ops.rasterize_discs(points, (5, 6)))
+
+
 def test_infinite_keypoints_of_a_tensor_are_missing(device: str):
     """Nobody looks at a tensor's values, so what is refused in NumPy arrays has to be safe here."""
     points = torch.tensor([[(torch.inf, 2, 1), (2, -torch.inf, 1)]], device=device)
