@@ -9,7 +9,7 @@ from cases import CASES, Case, call
 
 from posert import ops
 from posert.errors import InputError
-from posert.ops import _dispatch, _tensors
+from posert.ops import _dispatch, _tensors, _triton
 
 torch = pytest.importorskip("torch", reason="tensors are torch's; pip install posert[gpu]")
 
@@ -28,10 +28,10 @@ def device(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def to_device(value: Any, device: str, half: bool = False) -> Any:
-    """Arrays as tensors, also those in lists; maps (see `is_map`) in half precision where asked."""
+    """Arrays as tensors, also those in lists; maps (see `is_map`) in half precision where asked. Tables of limbs stay."""
     if isinstance(value, list) and any(isinstance(item, np.ndarray) for item in value):
         return [to_device(item, device, half) for item in value]
-    if not isinstance(value, np.ndarray):
+    if not isinstance(value, np.ndarray) or value.dtype == np.int32:
         return value
     result = torch.from_numpy(value.copy()).to(device)
     return result.half() if half and is_map(value) else result
@@ -70,6 +70,15 @@ def test_half_precision_out_in_a_slice_of_a_buffer(case: Case, device: str):
     assert torch.isnan(buffer[:, 0]).all()
     assert torch.isnan(buffer[:, -1]).all()
     np.testing.assert_allclose(given.float().cpu().numpy(), wanted, rtol=2**-10, atol=case.tolerance + 2**-14)
+
+
+@pytest.mark.parametrize("case", [case for case in WITH_KERNEL if "ragged" not in case.name], ids=str)
+def test_nothing_is_copied_to_the_device(case: Case, device: str, monkeypatch: pytest.MonkeyPatch):
+    """A copy from ordinary host memory cannot be captured in a graph."""
+    arguments = with_tensors(case, device)
+    call(case, arguments)  # tables that every call shares may be copied once
+    monkeypatch.setattr(_triton, "shared", lambda array: pytest.fail(f"copies {array.dtype} of shape {array.shape}"))
+    call(case, arguments)
 
 
 def test_out_must_be_a_tensor_that_fits(device: str):
