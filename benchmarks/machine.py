@@ -10,6 +10,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
@@ -21,14 +22,16 @@ from posert import _native, ops
 BUFFER_BYTES = 64 << 20
 BANDWIDTH_ROUNDS = 15
 SECONDS_PER_PEER = float(os.environ.get("POSERT_BENCHMARK_SECONDS") or 1.0)
+SHORT = SECONDS_PER_PEER < 1
 MOST_ROUNDS = 100
+THREADED = ("posert", "cv2", "torch")  # whose names stand in the names of peers that use more than one thread
 
 Timer = Callable[[], float]
 
 
 @dataclass(frozen=True)
 class Bandwidth:
-    """Medians of one thread on buffers of 64 MiB, in GB/s (10^9 bytes).
+    """Medians on buffers of 64 MiB, in GB/s (10^9 bytes).
 
     Attributes:
         copy: bytes read and written a second by ``numpy.copyto``.
@@ -39,10 +42,10 @@ class Bandwidth:
     write: float
 
 
-def _median_seconds(work: Callable[[], Any], timer: Timer) -> float:
+def _median_seconds(work: Callable[[], Any], timer: Timer, rounds: int) -> float:
     work()
     seconds = []
-    for _ in range(BANDWIDTH_ROUNDS):
+    for _ in range(rounds):
         start = timer()
         work()
         seconds.append(timer() - start)
@@ -50,13 +53,19 @@ def _median_seconds(work: Callable[[], Any], timer: Timer) -> float:
 
 
 @functools.cache
-def measure_bandwidth(timer: Timer) -> Bandwidth:
-    """Measured once for each timer: by the one that the kernels are timed with, shares of it mean something."""
+def measure_bandwidth(timer: Timer, threads: int = 1) -> Bandwidth:
+    """Measured once for each timer, so that shares of it mean something; several threads copy a part of the buffers each."""
     source = np.ones(BUFFER_BYTES // 4, np.float32)
     target = np.zeros_like(source)
-    copy = 2 * BUFFER_BYTES / _median_seconds(lambda: np.copyto(target, source), timer)
-    write = BUFFER_BYTES / _median_seconds(lambda: target.fill(-1.0), timer)
-    return Bandwidth(copy / 1e9, write / 1e9)
+    parts = list(zip(np.split(target, threads), np.split(source, threads), strict=True))
+
+    def speed(work: Callable[[Any], Any], bytes_moved: int) -> float:
+        return bytes_moved / _median_seconds(lambda: list(run(work, parts)), timer, BANDWIDTH_ROUNDS) / 1e9
+
+    with ThreadPoolExecutor(threads) as pool:
+        run = map if threads == 1 else pool.map
+        copy = speed(lambda part: np.copyto(*part), 2 * BUFFER_BYTES)
+        return Bandwidth(copy, speed(lambda part: part[0].fill(-1.0), BUFFER_BYTES))
 
 
 @contextlib.contextmanager
@@ -78,31 +87,41 @@ def threads(count: int) -> Iterator[None]:
             setter(before)
 
 
-def run_rounds(benchmark: Any, work: Callable[[], Any], least: int) -> None:
-    """Time `work` for SECONDS_PER_PEER, in `least` to MOST_ROUNDS rounds after two to warm up.
-
-    With less than a second a peer, which is for trying the benchmarks out, one round is enough and nothing is warmed up.
-    """
+def rounds_of(work: Callable[[], Any], least: int) -> int:
+    """How many rounds of `work`, which is called once, fit SECONDS_PER_PEER: `least` to MOST_ROUNDS, and 1 is enough if SHORT."""
     start = time.perf_counter()
     work()
     fitting = int(SECONDS_PER_PEER / (time.perf_counter() - start + 1e-9))
-    short = SECONDS_PER_PEER < 1
-    rounds = min(max(fitting, 1 if short else least), MOST_ROUNDS)
-    benchmark.pedantic(work, rounds=rounds, warmup_rounds=0 if short else 2, iterations=1)
+    return min(max(fitting, 1 if SHORT else least), MOST_ROUNDS)
 
 
-def describe(bandwidth: Bandwidth) -> dict[str, Any]:
-    """Facts for the report: bandwidth, instruction set, versions of posert's peers."""
+def run_rounds(benchmark: Any, work: Callable[[], Any], least: int) -> None:
+    """Time `work` for SECONDS_PER_PEER after two rounds to warm up; if SHORT, which is for trying the benchmarks out, without."""
+    benchmark.pedantic(work, rounds=rounds_of(work, least), warmup_rounds=0 if SHORT else 2, iterations=1)
+
+
+def seconds_on_two_threads(peer: str, work: Callable[[], Any], least: int) -> float | None:
+    """Median by the wall clock (a process's CPU time is the sum of its threads'); None without two CPUs or a peer for them."""
+    if _native.available_cpus() < 2 or not any(name in peer for name in THREADED):
+        return None
+    with threads(2):
+        return _median_seconds(work, time.perf_counter, rounds_of(work, least))
+
+
+def describe(timer: Timer) -> dict[str, Any]:
+    """Facts for the report: bandwidths, instruction set, versions of posert's peers."""
     versions = {}
     for package in ("numpy", "opencv-python-headless", "opencv-python", "torch", "scipy"):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    cpus = _native.available_cpus()
     return {
-        "bandwidth": asdict(bandwidth),
+        "bandwidth": asdict(measure_bandwidth(timer)),
+        "bandwidth_on_two_threads": asdict(measure_bandwidth(time.perf_counter, 2)) if cpus > 1 else None,
         "instruction_set": _native.instruction_set(),
-        "available_cpus": _native.available_cpus(),
+        "available_cpus": cpus,
         "python": platform.python_version(),
         "versions": versions,
     }
