@@ -14,3 +14,11 @@ def standing(people: int) -> np.ndarray:
     keypoints = np.ones((people, 18, 3), np.float32)
     keypoints[..., :2] = np.array(_STANDING) + rng.uniform(0, 100, (people, 1, 2)) * (1, 0.2) + rng.normal(0, 4, (people, 18, 2))
     return keypoints
+
+
+def standing_cpm14(people: int) -> np.ndarray:
+    """The same people as CPM-14 joints, float32 (people, 14, 3)."""
+    keypoints = standing(people)
+    head = keypoints[:, :1] + 0.9 * (keypoints[:, :1] - keypoints[:, 1:2])
+    head[..., 2] = 1
+    return np.concatenate([head, keypoints[:, 1:14]], 1).astype(np.float32)

@@ -26,6 +26,9 @@ TARGETS = {
     ("decode_heatmaps, argmax", "only read it all (numpy.max)"): 0.5,
     ("decode_heatmaps, quarter", "only read it all (numpy.max)"): 0.5,
     ("decode_heatmaps, upsampled", "cv2.resize + cv2.minMaxLoc"): 20.0,
+    ("limb_priors", "only write it all (ndarray.fill)"): 0.33,
+    ("warp_parts", "cv2.warpAffine + NumPy"): 4.0,
+    ("warp_parts", "only write it all (ndarray.fill)"): 0.5,
     ("rasterize_discs, reused buffer, two frames", "only write it all (memset)"): 0.9,
 }
 

@@ -3,19 +3,13 @@
 #include <algorithm>
 
 #include "dispatch.hpp"
+#include "levels.hpp"
 #include "threads.hpp"
 
 namespace posert {
 namespace {
 
 constexpr std::int64_t kTile = 512;
-
-// Written so that NaN, for which every comparison is false, becomes 0.
-POSERT_INLINE std::uint8_t level(float value) {
-    const float scaled = (value + 1.0F) * 127.5F;
-    const float positive = scaled > 0.0F ? scaled : 0.0F;
-    return static_cast<std::uint8_t>(static_cast<std::int32_t>(positive < 255.0F ? positive : 255.0F));
-}
 
 // One tile of at most kTile pixels; `plane` is the distance between the planes of `from`.
 POSERT_CLONES void to_uint8_tile(const float* POSERT_RESTRICT from, std::int64_t plane, std::int64_t pixels,

@@ -30,6 +30,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         why = _triton.problem()
         if why is not None or _triton.interpreting():
             pytest.skip(f"no GPU: {why}")
+    parameters = getattr(item, "callspec", None)
+    if parameters is not None and parameters.params.get("backend") == "triton" and "case" in parameters.params:
+        from posert.ops._dispatch import NO_TRITON
+
+        operation = parameters.params["case"].op
+        if operation in NO_TRITON:
+            pytest.skip(f"{operation} has no Triton kernel: {NO_TRITON[operation]}")
 
 
 ESTIMATOR_OFFSETS = (

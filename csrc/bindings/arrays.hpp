@@ -73,6 +73,7 @@ inline void need_odd(const char* name, std::int64_t side) {
 void bind_heatmaps(py::module_& module);
 void bind_images(py::module_& module);
 void bind_keypoints(py::module_& module);
+void bind_layers(py::module_& module);
 void bind_morphology(py::module_& module);
 void bind_threads(py::module_& module);
 

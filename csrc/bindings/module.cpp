@@ -7,6 +7,7 @@ PYBIND11_MODULE(_native, module) {
     posert::bindings::bind_heatmaps(module);
     posert::bindings::bind_images(module);
     posert::bindings::bind_keypoints(module);
+    posert::bindings::bind_layers(module);
     posert::bindings::bind_morphology(module);
     posert::bindings::bind_threads(module);
 }

@@ -15,27 +15,39 @@ says. After one call, which compiles the kernel, a call with tensors can be capt
 
 from posert.ops._dispatch import explain
 from posert.ops._threads import get_num_threads, set_num_threads
+from posert.ops.composite import composite
 from posert.ops.crop_resize import crop_resize
 from posert.ops.decode_heatmaps import decode_heatmaps
+from posert.ops.limb_priors import limb_priors
+from posert.ops.limb_priors.parts import UNSEEN_PARTS
 from posert.ops.morphology import closing, dilate, erode, opening
+from posert.ops.part_masks import part_masks
+from posert.ops.part_transforms import part_transforms
 from posert.ops.pose_mask import PG2_LIMBS, pose_mask
 from posert.ops.rasterize_discs import rasterize_discs
 from posert.ops.rasterize_gaussians import rasterize_gaussians
 from posert.ops.to_uint8 import to_uint8
+from posert.ops.warp_parts import warp_parts
 
 __all__ = [
     "PG2_LIMBS",
+    "UNSEEN_PARTS",
     "closing",
+    "composite",
     "crop_resize",
     "decode_heatmaps",
     "dilate",
     "erode",
     "explain",
     "get_num_threads",
+    "limb_priors",
     "opening",
+    "part_masks",
+    "part_transforms",
     "pose_mask",
     "rasterize_discs",
     "rasterize_gaussians",
     "set_num_threads",
     "to_uint8",
+    "warp_parts",
 ]

@@ -25,10 +25,18 @@ OPERATIONS = {
     "opening": "morphology",
     "closing": "morphology",
     "decode_heatmaps": "decode_heatmaps",
+    "limb_priors": "limb_priors",
+    "part_masks": "part_masks",
+    "part_transforms": "part_transforms",
+    "warp_parts": "warp_parts",
+    "composite": "composite",
 }
+# So little work that NumPy does it fast: the reference is what every backend runs.
+NUMPY_ONLY = frozenset({"part_transforms"})
 
+_ON_CPU = "it runs on the CPU alone; pass NumPy arrays and leave the backend out"
 # Operation -> why it has no Triton kernel.
-NO_TRITON: dict[str, str] = {}
+NO_TRITON: dict[str, str] = dict.fromkeys(("limb_priors", "part_masks", "part_transforms", "warp_parts", "composite"), _ON_CPU)
 
 
 @functools.cache
@@ -57,6 +65,8 @@ def implementation(name: str, backend: str | None, *inputs: Any) -> Any:
             f"unknown backend {backend!r} for posert.ops.{name}; use one of {', '.join(BACKENDS)}, or None for the fastest"
         )
     if any(_tensors.is_tensor(value) for value in inputs):
+        if name in NUMPY_ONLY:
+            raise InputError(f"posert.ops.{name} takes NumPy arrays, got a CUDA tensor; pass tensor.cpu().numpy()")
         if backend not in (None, "triton"):
             raise InputError(
                 f"posert.ops.{name} with backend={backend!r} takes NumPy arrays, got a CUDA tensor; pass tensor.cpu().numpy(), "
@@ -69,6 +79,8 @@ def implementation(name: str, backend: str | None, *inputs: Any) -> Any:
 @functools.cache
 def find_implementation(name: str, backend: str | None) -> Any:
     """`implementation` for a backend of `BACKENDS`, remembered."""
+    if name in NUMPY_ONLY:
+        return importlib.import_module(f"posert.ops.{OPERATIONS[name]}.reference")
     if backend == "triton":
         why = NO_TRITON.get(name) or _triton.problem()
         if why is not None:
@@ -99,6 +111,10 @@ def explain(name: str, *inputs: Any) -> str:
         near = difflib.get_close_matches(str(name), OPERATIONS, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else f"; known: {', '.join(OPERATIONS)}"
         raise InputError(f"unknown operation {name!r}{hint}")
+    if name in NUMPY_ONLY:
+        return (
+            f"{name}: reference\n  reference: chosen: NumPy in float64, the only implementation, fast enough for so little work"
+        )
     native = native_module()
     on_gpu = any(_tensors.is_tensor(value) for value in inputs)
     missing = NO_TRITON.get(name) or _triton.problem()

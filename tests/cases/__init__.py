@@ -4,9 +4,9 @@ A new operation or backend gets those tests by a line here. One case of every op
 several threads, which test_threads.py asserts.
 """
 
-from cases import heatmaps, images, keypoints, morphology
+from cases import heatmaps, images, keypoints, layers, morphology
 from cases.case import Arguments, Case, call
 
-CASES: list[Case] = [*images.CASES, *keypoints.CASES, *morphology.CASES, *heatmaps.CASES]
+CASES: list[Case] = [*images.CASES, *keypoints.CASES, *morphology.CASES, *heatmaps.CASES, *layers.CASES]
 
 __all__ = ["CASES", "Arguments", "Case", "call"]
