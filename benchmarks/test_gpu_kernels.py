@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from poses import standing
+from poses import standing, standing_cpm14
 
 from posert import ops
 from posert.ops import _triton
@@ -106,6 +106,50 @@ def decode_heatmaps(method: str) -> Callable[[], Kernel]:
     return build
 
 
+def limb_priors() -> Kernel:
+    return Kernel((standing_cpm14(PEOPLE), (SIDE, SIDE)), 0)
+
+
+def part_masks() -> Kernel:
+    logits = np.random.default_rng(0).normal(0, 1, (PEOPLE, 11, SIDE, SIDE)).astype(np.float32)
+    return Kernel((logits, standing_cpm14(PEOPLE)), logits.nbytes)
+
+
+def warp_parts() -> Kernel:
+    def in_torch(image: torch.Tensor, masks: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+        functional = torch.nn.functional
+        layers = functional.pad((masks[:, :, None] * image[:, None]).flatten(0, 1), (1, 1, 1, 1), mode="reflect")
+        axis = torch.arange(SIDE, dtype=torch.float32, device=image.device)
+        ones = torch.ones(SIDE, SIDE, device=image.device)
+        points = torch.stack([axis.expand(SIDE, SIDE), axis[:, None].expand(SIDE, SIDE), ones], -1)
+        grid = (points @ matrices.flatten(0, 1)[:, None].transpose(-1, -2) + 1) / (SIDE + 1) * 2 - 1
+        warped = functional.grid_sample(layers, grid, padding_mode="border", align_corners=True)
+        return warped.view(*masks.shape[:2], 3, SIDE, SIDE)
+
+    poses = standing_cpm14(2 * PEOPLE)
+    source, target = poses[:PEOPLE], poses[PEOPLE:]
+    image = np.random.default_rng(0).uniform(-1, 1, (PEOPLE, 3, SIDE, SIDE)).astype(np.float32)
+    masks = ops.part_masks(np.zeros((PEOPLE, 11, SIDE, SIDE), np.float32), source)
+    return Kernel(
+        (image, masks, ops.part_transforms(target, source)), image.nbytes + masks.nbytes, torch=in_torch, tolerance=2e-5
+    )
+
+
+def composite(as_uint8: bool) -> Callable[[], Kernel]:
+    def in_torch(front: torch.Tensor, back: torch.Tensor, mask: torch.Tensor, as_uint8: bool) -> torch.Tensor:
+        blend = mask * front + (1 - mask) * back
+        return ((blend + 1) * 127.5).clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous() if as_uint8 else blend
+
+    def build() -> Kernel:
+        rng = np.random.default_rng(0)
+        front, back = rng.uniform(-1, 1, (2, PEOPLE, 3, SIDE, SIDE)).astype(np.float32)
+        mask = rng.uniform(0, 1, (PEOPLE, 1, SIDE, SIDE)).astype(np.float32)
+        moved = front.nbytes + back.nbytes + mask.nbytes
+        return Kernel((front, back, mask), moved, {"as_uint8": as_uint8}, torch=in_torch, tolerance=0)
+
+    return build
+
+
 KERNELS: dict[str, Callable[[], Kernel]] = {
     "crop_resize": crop_resize,
     "to_uint8": to_uint8,
@@ -114,6 +158,11 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
     "pose_mask": pose_mask,
     "closing": closing,
     **{f"decode_heatmaps, {method}": decode_heatmaps(method) for method in ("argmax", "quarter", "softargmax", "upsampled")},
+    "limb_priors": limb_priors,
+    "part_masks": part_masks,
+    "warp_parts": warp_parts,
+    "composite": composite(as_uint8=False),
+    "composite, as_uint8": composite(as_uint8=True),
 }
 
 
