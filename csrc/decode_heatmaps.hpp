@@ -33,12 +33,4 @@ struct Peak {
     double x, y, value;
 };
 
-// Bounds of the values of one map.
-struct MapRange {
-    float least;         // the least value, or 0 if that is less
-    float greatest;      // the greatest value, or 0 if that is greater
-    bool finite;         // no NaN and no infinity
-    std::int64_t first;  // index of the first greatest value; of no meaning if greatest <= 0
-};
-
 }  // namespace posert

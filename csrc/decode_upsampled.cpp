@@ -3,24 +3,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bicubic.hpp"
 #include "dispatch.hpp"
 
 namespace posert {
 namespace {
 
-constexpr double kCubic = -0.75;
-
 // The outer two taps have weights of 0 or less that sum to -n, the inner two sum to 1 + n, with n = 0.75 t (1 - t) <=
 // this.
 constexpr double kOuter = 0.1875;
-
-double near_weight(double t) {
-    return ((kCubic + 2) * t - (kCubic + 3)) * t * t + 1;
-}
-
-double far_weight(double t) {
-    return ((kCubic * t - 5 * kCubic) * t + 8 * kCubic) * t - 4 * kCubic;
-}
 
 // out[i] = ((w0 a + w1 b) + w2 c) + w3 d, in the order of the definition so that ties fall alike. weights: (4, count).
 POSERT_CLONES void cubic_from_scalars(const double* POSERT_RESTRICT weights, const float taps[4], std::int64_t count,
@@ -52,17 +43,10 @@ UpsampledPeak::UpsampledPeak(std::int64_t height, std::int64_t width, std::int64
     : height_(height),
       width_(width),
       stride_(stride),
-      weights_(static_cast<std::size_t>(4 * stride)),
+      weights_(cubic_weights(stride)),
       lines_(static_cast<std::size_t>(4 * stride)),
       values_(static_cast<std::size_t>(stride)),
-      row_may_matter_(static_cast<std::size_t>(height)) {
-    for (std::int64_t phase = 0; phase < stride; ++phase) {
-        const double rest = static_cast<double>(2 * (stride / 2 + phase) + 1 - stride);
-        const double t = rest / static_cast<double>(2 * stride);
-        const double taps[4] = {far_weight(t + 1), near_weight(t), near_weight(1 - t), far_weight(2 - t)};
-        for (std::int64_t tap = 0; tap < 4; ++tap) weights_[static_cast<std::size_t>(tap * stride + phase)] = taps[tap];
-    }
-}
+      row_may_matter_(static_cast<std::size_t>(height)) {}
 
 float UpsampledPeak::at(std::int64_t row, std::int64_t column) const {
     row = std::clamp<std::int64_t>(row, 0, height_ - 1);

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "decode_heatmaps.hpp"
+#include "map_range.hpp"
 
 namespace posert {
 

@@ -75,6 +75,7 @@ void bind_images(py::module_& module);
 void bind_keypoints(py::module_& module);
 void bind_layers(py::module_& module);
 void bind_morphology(py::module_& module);
+void bind_people(py::module_& module);
 void bind_threads(py::module_& module);
 
 }  // namespace posert::bindings

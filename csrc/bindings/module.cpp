@@ -9,5 +9,6 @@ PYBIND11_MODULE(_native, module) {
     posert::bindings::bind_keypoints(module);
     posert::bindings::bind_layers(module);
     posert::bindings::bind_morphology(module);
+    posert::bindings::bind_people(module);
     posert::bindings::bind_threads(module);
 }

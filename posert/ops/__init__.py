@@ -15,38 +15,51 @@ says. After one call, which compiles the kernel, a call with tensors can be capt
 
 from posert.ops._dispatch import explain
 from posert.ops._threads import get_num_threads, set_num_threads
+from posert.ops.assemble_people import PAF_ORDER, PAF_REDUNDANT, assemble_people
 from posert.ops.composite import composite
 from posert.ops.crop_resize import crop_resize
 from posert.ops.decode_heatmaps import decode_heatmaps
+from posert.ops.distance_transform import distance_transform
+from posert.ops.find_peaks import find_peaks
 from posert.ops.limb_priors import limb_priors
 from posert.ops.limb_priors.parts import UNSEEN_PARTS
+from posert.ops.limb_scores import limb_scores
 from posert.ops.morphology import closing, dilate, erode, opening
 from posert.ops.part_masks import part_masks
 from posert.ops.part_transforms import part_transforms
 from posert.ops.pose_mask import PG2_LIMBS, pose_mask
 from posert.ops.rasterize_discs import rasterize_discs
 from posert.ops.rasterize_gaussians import rasterize_gaussians
+from posert.ops.rasterize_pafs import PAF_LIMBS, rasterize_pafs
 from posert.ops.to_uint8 import to_uint8
 from posert.ops.warp_parts import warp_parts
 
 __all__ = [
+    "PAF_LIMBS",
+    "PAF_ORDER",
+    "PAF_REDUNDANT",
     "PG2_LIMBS",
     "UNSEEN_PARTS",
+    "assemble_people",
     "closing",
     "composite",
     "crop_resize",
     "decode_heatmaps",
     "dilate",
+    "distance_transform",
     "erode",
     "explain",
+    "find_peaks",
     "get_num_threads",
     "limb_priors",
+    "limb_scores",
     "opening",
     "part_masks",
     "part_transforms",
     "pose_mask",
     "rasterize_discs",
     "rasterize_gaussians",
+    "rasterize_pafs",
     "set_num_threads",
     "to_uint8",
     "warp_parts",

@@ -83,6 +83,28 @@ def keypoints(value: ArrayLike, joints: int | None = None, name: str = "keypoint
     return array
 
 
+def people(value: ArrayLike, wanted: str, name: str) -> NDArray[np.float32]:
+    """x, y, score in four dimensions as C-contiguous float32; NaN or a score <= 0 means missing, an infinite value is refused."""
+    array = numbers(value, name, wanted)
+    if array.ndim != 4 or array.shape[3] != 3:
+        raise InputError(f"{name} must have shape {wanted}, the last dimension x, y, score; got {tuple(array.shape)}")
+    if isinstance(array, np.ndarray) and np.isinf(array).any():
+        raise InputError(f"{name} hold an infinite value (or one beyond float32); a missing one is (NaN, NaN, 0)")
+    return array
+
+
+def limbs(value: Any, joints: int, hint: str) -> NDArray[np.int32]:
+    """Pairs of joint indices as C-contiguous int32 (L, 2); `hint` says what the default pairs need."""
+    pairs = as_array(value, "limbs", "pairs of joint indices")
+    if pairs.size == 0:
+        pairs = np.zeros((0, 2), np.int32)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+        raise InputError(f"limbs must be pairs of joint indices, got {pairs.dtype} of shape {pairs.shape}")
+    if pairs.size and not (pairs.min() >= 0 and pairs.max() < joints):
+        raise InputError(f"limbs name the joints {pairs.min()}..{pairs.max()}, but there are {joints}; {hint}")
+    return dense(pairs, np.int32)
+
+
 def present(points: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Which keypoints of (..., 3) are there: finite and of positive score."""
     result: NDArray[np.bool_] = (points[..., 2] > 0) & ~np.isnan(points[..., :2]).any(-1)

@@ -30,13 +30,24 @@ OPERATIONS = {
     "part_transforms": "part_transforms",
     "warp_parts": "warp_parts",
     "composite": "composite",
+    "rasterize_pafs": "rasterize_pafs",
+    "find_peaks": "find_peaks",
+    "limb_scores": "limb_scores",
+    "assemble_people": "assemble_people",
+    "distance_transform": "distance_transform",
 }
 # So little work that NumPy does it fast: the reference is what every backend runs.
 NUMPY_ONLY = frozenset({"part_transforms"})
 
 _ON_CPU = "it runs on the CPU alone; pass NumPy arrays and leave the backend out"
 # Operation -> why it has no Triton kernel.
-NO_TRITON: dict[str, str] = dict.fromkeys(("limb_priors", "part_masks", "part_transforms", "warp_parts", "composite"), _ON_CPU)
+NO_TRITON: dict[str, str] = dict.fromkeys(
+    (
+        *("limb_priors", "part_masks", "part_transforms", "warp_parts", "composite"),
+        *("rasterize_pafs", "find_peaks", "limb_scores", "assemble_people", "distance_transform"),
+    ),
+    _ON_CPU,
+)
 
 
 @functools.cache

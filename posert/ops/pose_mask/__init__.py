@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from posert.errors import InputError
 from posert.ops import _check
 from posert.ops._dispatch import implementation
 
@@ -56,17 +55,7 @@ def pose_mask(
     height, width = _check.size(size)
     radius = _check.integer(radius, "radius", 1, _check.MAX_RADIUS)
     closing = _check.odd(closing, "closing")
-    pairs = _check.as_array(limbs, "limbs", "pairs of joint indices")
-    if pairs.size == 0:
-        pairs = np.zeros((0, 2), np.int32)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
-        raise InputError(f"limbs must be pairs of joint indices, got {pairs.dtype} of shape {pairs.shape}")
-    if pairs.size and not (pairs.min() >= 0 and pairs.max() < points.shape[1]):
-        raise InputError(
-            f"limbs name the joints {pairs.min()}..{pairs.max()}, but keypoints hold {points.shape[1]}; "
-            f"the default limbs need COCO-18 keypoints, of shape (N, 18, 3)"
-        )
-    pairs = _check.dense(pairs, np.int32)
+    pairs = _check.limbs(limbs, points.shape[1], "the default limbs need COCO-18 keypoints, of shape (N, 18, 3)")
     out = _check.output(out, (len(points), 1, height, width), np.uint8, points, pairs)
     implementation("pose_mask", backend, points).pose_mask(points, pairs, radius, closing, out)
     return out
