@@ -21,6 +21,7 @@ class Person:
     count: int = 0
 
     def add(self, joint: int, peak: int, score: float) -> None:
+        """Take a peak, and add a score."""
         self.peaks[joint] = peak
         self.total += score
         self.count += 1
