@@ -131,9 +131,8 @@ POSERT_CLONES void place_bits(const BitFrame& frame, bool complement, Word* POSE
                               Word* POSERT_RESTRICT to) {
     const std::int64_t words = frame.words, count = frame.height * words, last = frame.width / kBits;
     const Word flip = complement ? ~Word{0} : 0;
-    for (std::int64_t y = 0; y < frame.height; ++y) {  // right of the image: what becomes 0
+    for (std::int64_t y = 0; y < frame.height && last < words; ++y) {  // right of the image: what becomes 0
         Word* row = from + y * words;
-        if (last == words) break;
         const Word image = (Word{1} << (frame.width % kBits)) - 1;
         row[last] = (row[last] & image) | (flip & ~image);
         for (std::int64_t i = last + 1; i < words; ++i) row[i] = flip;
