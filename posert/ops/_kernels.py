@@ -26,3 +26,17 @@ def joint_at(keypoints, index):
 def truncated(value):
     """A coordinate as the int32 pixel that it truncates to; one that is further off than any frame stays so."""
     return tl.minimum(tl.maximum(value, -FAR), FAR).to(tl.int32)
+
+
+@triton.jit
+def divided(number, size):
+    """A float64 number over an integer of at most 21 bits, rounded as a division is; the GPU's own takes a call, and a stack."""
+    divisor = tl.cast(size, tl.float64)
+    inverse = (1.0 / tl.cast(size, tl.float32)).to(tl.float64)
+    inverse = inverse * (2.0 - divisor * inverse)
+    inverse = inverse * (2.0 - divisor * inverse)
+    quotient = number * inverse
+    # Both parts have few enough bits for exact products, so that what is left over is exact.
+    upper = quotient.to(tl.float32).to(tl.float64)
+    left_over = (number - upper * divisor) - (quotient - upper) * divisor
+    return quotient + left_over * inverse

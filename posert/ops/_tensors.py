@@ -65,6 +65,16 @@ def numbers(value: Any, name: str, shape_text: str) -> Tensor:
     return given.to(torch.float32).contiguous()
 
 
+def integers(value: Any) -> Tensor | None:
+    """Integers of any dtype as an int64 tensor in C order, or None if they are no integers."""
+    import torch
+
+    given = tensor(value)
+    if given.dtype.is_floating_point or given.dtype.is_complex or given.dtype == torch.bool:
+        return None
+    return given.to(torch.int64).contiguous()
+
+
 def output(out: Any, shape: tuple[int, ...], dtype: DTypeLike, inputs: tuple[Any, ...]) -> Tensor:
     """`posert.ops._check.output` where an input is a tensor: `out` lies beside it, and float16 does for float32."""
     import torch

@@ -41,7 +41,7 @@ def decode_heatmaps(
         beta: sharpness of the soft-argmax.
         window: odd side of the soft-argmax window in cells.
         out: float32 (N, K, 3) to write into, packed but for the first dimension.
-        backend: "native", "reference" or None (the fastest).
+        backend: "native", "triton", "reference" or None (the fastest for the inputs).
 
     Returns:
         float32 (N, K, 3): x, y in pixels and the score, the peak's value limited to 1. A peak of 0 or less, a map without

@@ -17,7 +17,7 @@ def to_uint8(
     Args:
         images: float32 (N, 3, H, W), nominally in [-1, 1]; what lies outside is clipped, NaN becomes 0.
         out: uint8 (N, H, W, 3) to write into; its last three dimensions must be packed.
-        backend: "native", "reference" or None (the fastest).
+        backend: "native", "triton", "reference" or None (the fastest for the inputs).
 
     Returns:
         uint8 (N, H, W, 3), channels in the order of the input.
