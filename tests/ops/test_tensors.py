@@ -28,10 +28,14 @@ def device(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def to_device(value: Any, device: str, half: bool = False) -> Any:
-    """Arrays as tensors, also those in lists; maps (see `is_map`) in half precision where asked. Tables of limbs stay."""
+    """Arrays as tensors, also those in lists; maps (see `is_map`) in half precision where asked.
+
+    Tables of limbs, and the three numbers of a mean and a scale, stay: they are settings, which the host holds.
+    """
     if isinstance(value, list) and any(isinstance(item, np.ndarray) for item in value):
         return [to_device(item, device, half) for item in value]
-    if not isinstance(value, np.ndarray) or value.dtype == np.int32:
+    setting = isinstance(value, np.ndarray) and (value.dtype == np.int32 or (value.dtype == np.float32 and value.ndim == 1))
+    if not isinstance(value, np.ndarray) or setting:
         return value
     result = torch.from_numpy(value.copy()).to(device)
     return result.half() if half and is_map(value) else result

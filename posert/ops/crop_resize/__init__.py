@@ -132,10 +132,11 @@ def _indices(image_index: Any, people: int, images: int) -> NDArray[np.int64] | 
         return None
     wanted = f"image_index must be integers of shape ({people},), one a box"
     if _tensors.is_tensor(image_index):
-        given: Any = _tensors.integers(image_index)
-        if given is None or given.shape != (people,):
-            raise InputError(f"{wanted}; got {_tensors.dtype_name(image_index)} of shape {tuple(image_index.shape)}")
-        return given  # type: ignore[no-any-return]
+        given = _tensors.tensor(image_index)
+        integers: Any = _tensors.integers(given)
+        if integers is None or integers.shape != (people,):
+            raise InputError(f"{wanted}; got {_tensors.dtype_name(given)} of shape {tuple(given.shape)}")
+        return integers  # type: ignore[no-any-return]
     index = _check.as_array(image_index, "image_index", f"integers of shape ({people},)")
     if index.shape == (0,) and people == 0:
         return np.zeros(0, np.int64)
@@ -152,9 +153,9 @@ def _flips(flip: Any, people: int) -> NDArray[np.bool_] | bool:
     """One bool for all boxes, or as many as there are."""
     on_device = _tensors.is_tensor(flip)
     flips: Any = _tensors.tensor(flip) if on_device else _check.as_array(flip, "flip", f"a bool or bools of shape ({people},)")
-    if str(flips.dtype).removeprefix("torch.") != "bool" or flips.shape not in ((), (people,)):
-        given = f"{flips.dtype} of shape {tuple(flips.shape)}"
-        raise InputError(f"flip must be a bool or bools of shape ({people},), got {given}")
+    name = str(flips.dtype).removeprefix("torch.")
+    if name != "bool" or flips.shape not in ((), (people,)):
+        raise InputError(f"flip must be a bool or bools of shape ({people},), got {name} of shape {tuple(flips.shape)}")
     if on_device:
         return flips.expand(people).contiguous()  # type: ignore[no-any-return]
     return bool(flips) if flips.ndim == 0 else _check.dense(flips)
