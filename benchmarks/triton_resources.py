@@ -114,7 +114,7 @@ def noting(op: str, capability: int, half: bool, found: dict[Launch, None]) -> I
 
 def described(op: str, kernel: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Launch:
     """A launch as Triton's launcher sees it: the integer 1 becomes a constant, and it notes what 16 divides."""
-    settings = {name: value for name, value in options.items() if name in ("num_warps", "num_stages")}
+    settings = {name: value for name, value in options.items() if name in ("num_warps", "num_stages", "maxnreg")}
     values = dict(zip(kernel.arg_names, arguments, strict=False))
     values |= {name: value for name, value in options.items() if name not in settings}
     missing = set(kernel.arg_names) ^ values.keys()

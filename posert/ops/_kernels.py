@@ -40,3 +40,15 @@ def divided(number, size):
     upper = quotient.to(tl.float32).to(tl.float64)
     left_over = (number - upper * divisor) - (quotient - upper) * divisor
     return quotient + left_over * inverse
+
+
+def window_shifts(reach: int) -> tuple[int, ...]:
+    """How far to look to both sides, time after time, so that each element ends up knowing all those within `reach` of it.
+
+    Each look sees three windows that were known before, so there are about log3(reach) of them.
+    """
+    known, shifts = 0, []
+    while known < reach:
+        shifts.append(min(2 * known + 1, reach - known))
+        known += shifts[-1]
+    return tuple(shifts)

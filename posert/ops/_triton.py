@@ -109,7 +109,7 @@ class Implementation:
             if device is None:
                 through_device(function, arguments)
             else:
-                function(*(moved(argument, device) for argument in arguments))
+                function(*(table(argument, device) if is_table(argument) else moved(argument, device) for argument in arguments))
 
         return run
 
@@ -134,6 +134,21 @@ def moved(argument: Any, device: torch.device | str) -> Any:
     if isinstance(argument, list | tuple):
         return type(argument)(moved(item, device) for item in argument)
     return shared(argument).to(device) if isinstance(argument, np.ndarray) else argument
+
+
+def is_table(argument: Any) -> bool:
+    """Whether an argument is a table of indices, such as the limbs of a skeleton: the same few numbers at every call."""
+    return isinstance(argument, np.ndarray) and argument.dtype == np.int32
+
+
+def table(array: NDArray[np.int32], device: torch.device) -> Tensor:
+    """A table on a device, copied there once: a call that a graph captures may not copy from ordinary memory."""
+    return _table(array.tobytes(), array.shape, device)
+
+
+@functools.cache  # without a limit: a captured graph goes on reading its table
+def _table(content: bytes, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    return shared(np.frombuffer(content, np.int32).reshape(shape)).to(device)
 
 
 def shared(array: NDArray[Any]) -> Tensor:

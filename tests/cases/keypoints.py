@@ -46,6 +46,7 @@ CASES: list[Case] = [
     Case("pose_mask", "odd", _points(18, (71, 133), 3)),
     Case("pose_mask", "unclosed", _points(18, (64, 63), 3, closing=1)),
     Case("pose_mask", "closed-wide", _points(18, (40, 65), 3, radius=2, closing=71)),
+    Case("pose_mask", "closed-in-wide-frame", _points(18, (70, 270), 2, radius=6, closing=11)),
     Case("pose_mask", "radius-1", _points(18, (80, 64), 3, radius=1, closing=3)),
     Case("pose_mask", "own-limbs", _points(4, (50, 129), 3, np.array([(0, 1), (2, 3), (3, 3)], np.int32), 9, 9)),
     Case("pose_mask", "no-limbs", _points(4, (10, 10), 2, [])),
