@@ -86,6 +86,7 @@ def _run(name: str, mask: Mask, size: int, out: Mask | None, backend: str | None
 
 
 def _same_memory(first: Any, second: Any) -> bool:
-    if isinstance(first, np.ndarray):
-        return first.__array_interface__["data"][0] == second.__array_interface__["data"][0] and first.strides == second.strides
-    return bool(first.data_ptr() == second.data_ptr() and first.stride() == second.stride())
+    if not isinstance(first, np.ndarray):
+        return bool(first.data_ptr() == second.data_ptr() and first.stride() == second.stride())
+    places = [array.__array_interface__["data"][0] for array in (first, second)]
+    return places[0] == places[1] and first.strides == second.strides

@@ -25,6 +25,9 @@ TILES = {80: (64, 64, 512)}
 # Compute capability -> lines and pixels of a line that a program of a large square takes, along rows and along columns.
 LINES = {80: ((16, 128), (32, 64))}
 
+# A thread. Without a limit the assembler would rather spill a few than let fewer programs share a multiprocessor.
+MOST_REGISTERS = 128
+
 # A tile of this margin still gives more pixels than it throws away.
 LARGEST_MARGIN = 16
 
@@ -166,6 +169,7 @@ def _run_tiles(mask: Tensor, reach: int, out: Tensor, greatest: bool, twice: boo
         ROWS=rows,
         COLUMNS=columns,
         num_warps=max(1, rows * columns // warp_pixels),
+        maxnreg=MOST_REGISTERS,
     )
 
 
