@@ -89,4 +89,4 @@ def _same_memory(first: Any, second: Any) -> bool:
     if not isinstance(first, np.ndarray):
         return bool(first.data_ptr() == second.data_ptr() and first.stride() == second.stride())
     places = [array.__array_interface__["data"][0] for array in (first, second)]
-    return places[0] == places[1] and first.strides == second.strides
+    return bool(places[0] == places[1] and first.strides == second.strides)
