@@ -20,3 +20,18 @@ ALL: list[Any] = COMPILED if INTERPRETED else [*COMPILED, "reference"]
 def having(*operations: str) -> list[Any]:
     """`ALL`, without Triton where one of the operations has no kernel for it."""
     return [backend for backend in ALL if backend is not _TRITON or not any(name in NO_TRITON for name in operations)]
+
+
+def for_the_layout_of_memory(cases: list[Case]) -> list[Case]:
+    """The cases that tests of memory and of tensors run with: in the interpreter, which is slow, at most four an operation.
+
+    Equivalence tests run with all. Those called "many" are there for the threads of the native kernels.
+    """
+    if not INTERPRETED:
+        return cases
+    chosen: dict[tuple[str, str], Case] = {}
+    for case in cases:
+        kind = case.name.partition("-")[0]
+        if kind != "many" and not case.name.endswith("-many") and sum(op == case.op for op, _ in chosen) < 4:
+            chosen.setdefault((case.op, kind), case)
+    return list(chosen.values())

@@ -14,10 +14,7 @@ from posert.errors import InputError
 
 GUARD = 192
 
-# The cases called "many" are there for the threads of the native kernels, and take the interpreter long.
-pytestmark = pytest.mark.parametrize(
-    "case", [case for case in CASES if not (backends.INTERPRETED and case.name.endswith("many"))], ids=str
-)
+pytestmark = pytest.mark.parametrize("case", backends.for_the_layout_of_memory(CASES), ids=str)
 with_backend = pytest.mark.parametrize("backend", backends.ALL)
 
 

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="tensors are torch's; pip install po
 pytestmark = [] if backends.INTERPRETED else [pytest.mark.gpu]
 
 KDL_CPU = 1  # DLPack's number for the CPU
-WITH_KERNEL = [case for case in CASES if case.op not in _dispatch.NO_TRITON and not case.name.endswith("many")]
+WITH_KERNEL = backends.for_the_layout_of_memory([case for case in CASES if case.op not in _dispatch.NO_TRITON])
 POINTS = np.array([[(3, 2, 1), (np.nan, np.nan, 0)]], np.float32)
 
 
