@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import pytest
+from cases import Case
 
 from posert.ops._dispatch import NO_TRITON
 
