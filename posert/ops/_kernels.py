@@ -52,3 +52,17 @@ def window_shifts(reach: int) -> tuple[int, ...]:
         shifts.append(min(2 * known + 1, reach - known))
         known += shifts[-1]
     return tuple(shifts)
+
+
+@triton.jit
+def grey_level(value):
+    """A value in [-1, 1] as `to_uint8` has it before it truncates: float32 in [0, 255]. NaN, which is not above 0, gives 0."""
+    level = (value + 1.0) * 127.5
+    return tl.where(level > 0, tl.minimum(level, 255.0), 0.0)
+
+
+@triton.jit
+def byte_at(first, BLOCK: tl.constexpr):
+    """Pixel and channel, int64, of the bytes of an interleaved picture from one on."""
+    offset = (first % 3).to(tl.int32) + tl.arange(0, BLOCK)  # 64-bit divisions are slow
+    return first // 3 + offset // 3, (offset % 3).to(tl.int64)

@@ -26,7 +26,7 @@ CASES: list[Case] = [
         Case("decode_heatmaps", f"{method}-{name}", make(method), 1e-5)
         for method in ("argmax", "quarter", "softargmax", "upsampled")
         for name, make in (
-            ("cpm", lambda m: _maps(8, 14, (16, 12), False, method=m)),
+            ("cpm", lambda m: _maps(4, 14, (16, 12), False, method=m)),
             ("many", lambda m: _maps(20, 14, (24, 20), True, method=m)),
             ("image-pixels", lambda m: _maps(4, 6, (12, 16), True, method=m, stride=4)),
             ("odd-stride", lambda m: _maps(8, 6, (9, 7), False, method=m, stride=3)),

@@ -8,6 +8,9 @@ from cases import CASES, Case, call
 from posert import ops
 from posert.ops._dispatch import OPERATIONS
 
+# The cases called "many" are there for the threads of the native kernels, and take the interpreter long.
+TRIED = [case for case in CASES if not (backends.INTERPRETED and case.name.endswith("many"))]
+
 
 def test_the_table_holds_every_operation():
     assert {case.op for case in CASES} == set(OPERATIONS)
@@ -16,7 +19,7 @@ def test_the_table_holds_every_operation():
 
 @pytest.mark.parametrize("seed", range(1 if backends.INTERPRETED else 3))
 @pytest.mark.parametrize("backend", backends.COMPILED)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", TRIED, ids=str)
 def test_backend_equals_reference(case: Case, backend: str, seed: int):
     arguments = case.arguments(seed)
     for given, wanted in zip(call(case, arguments, backend=backend), call(case, arguments, backend="reference"), strict=True):

@@ -63,7 +63,7 @@ def composite(
         as_uint8: give 8-bit pictures.
         channels: order of the inputs' channels. "rgb" keeps it, "bgr" reverses it, so that the result is RGB.
         out: array to write into, as returned; its last three dimensions must be packed.
-        backend: "native", "reference" or None (the fastest).
+        backend: "native", "triton", "reference" or None (the fastest for the inputs).
 
     Returns:
         float32 (N, 3, H, W), or uint8 (N, H, W, 3) with `as_uint8`.

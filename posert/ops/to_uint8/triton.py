@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 
 from posert.ops import _triton
+from posert.ops._kernels import byte_at, grey_level
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,14 +24,11 @@ def _convert(images, out, area, size, image_stride, out_stride, BLOCK: tl.conste
     picture, tile = program // tiles, program % tiles
     # Runs of the output, so that whole words are stored; what is read lies close together in three planes.
     first = tile * BLOCK
-    offset = (first % 3).to(tl.int32) + tl.arange(0, BLOCK)
-    pixel, channel = first // 3 + offset // 3, offset % 3
+    pixel, channel = byte_at(first, BLOCK)
     byte = first + tl.arange(0, BLOCK)
     inside = byte < size
-    source = images + picture * image_stride + channel.to(tl.int64) * area + pixel
-    value = tl.load(source, mask=inside, other=0.0).to(tl.float32)
-    level = (value + 1.0) * 127.5
-    level = tl.where(level > 0, tl.minimum(level, 255.0), 0.0)  # NaN is not above 0
+    source = images + picture * image_stride + channel * area + pixel
+    level = grey_level(tl.load(source, mask=inside, other=0.0).to(tl.float32))
     tl.store(out + picture * out_stride + byte, level.to(tl.int32).to(tl.uint8), mask=inside)
 
 

@@ -39,7 +39,7 @@ def warp_parts(
         transforms: (N, P, 2, 3), finite: from (x, y, 1) of a layer to (x, y) of the image, in pixels, as from `part_transforms`.
         visible_above: a number of at least 0; 0 gives the definition of the paper's code to the letter.
         out: float32 (N, P, C, H, W) to write into; its last four dimensions must be packed.
-        backend: "native", "reference" or None (the fastest).
+        backend: "native", "triton", "reference" or None (the fastest for the inputs).
 
     Returns:
         float32 (N, P, C, H, W).
