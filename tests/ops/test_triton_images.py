@@ -1,4 +1,4 @@
-"""crop_resize of tensors: lists of them, and values that nobody looks at."""
+"""Pictures as tensors: lists of them, layouts that need no copy, and values that nobody looks at."""
 
 import backends
 import numpy as np
@@ -106,3 +106,29 @@ def test_a_list_cannot_be_captured(device: str):
     ops.crop_resize(images, boxes, **arguments)  # compiles
     with torch.cuda.graph(torch.cuda.CUDAGraph()), pytest.raises(InputError, match="stack the images"):
         ops.crop_resize(images, boxes, **arguments)
+
+
+def test_a_transform_that_is_not_finite_shows_nothing(device: str):
+    image, masks = torch.ones((1, 2, 9, 8), device=device), torch.ones((1, 4, 9, 8), device=device)
+    matrices = torch.tensor([[(1, 0, 0), (0, 1, 0)]] * 4, dtype=torch.float32, device=device)[None]
+    matrices[0, 1, 0, 0] = torch.nan
+    matrices[0, 2, 1, 2] = torch.inf
+    matrices[0, 3, 0, 1] = -torch.inf
+    layers = ops.warp_parts(image, masks, matrices)
+    assert (layers[0, 0] == 1).all()
+    assert (layers[0, 1:] == 0).all()
+
+
+def test_one_picture_behind_and_in_many_poses(device: str):
+    """Expanded tensors, whose items coincide, are read where they lie."""
+    picture = torch.from_numpy(RNG.uniform(-1, 1, (1, 3, 9, 8)).astype(np.float32)).to(device)
+    masks = torch.from_numpy(RNG.uniform(0, 1, (4, 1, 9, 8)).astype(np.float32)).to(device)
+    matrices = np.tile(np.array([[1, 0.25, -0.5], [0, 0.75, 1]], np.float32), (4, 1, 1, 1))
+    many = picture.expand(4, 3, 9, 8)
+    host = many.cpu().numpy()
+    layers = ops.warp_parts(many, masks, torch.from_numpy(matrices).to(device))
+    wanted = ops.warp_parts(host, masks.cpu().numpy(), matrices, backend="reference")
+    np.testing.assert_allclose(layers.cpu().numpy(), wanted, rtol=0, atol=1e-5)
+    blend = ops.composite(layers[:, 0], many, masks, as_uint8=True, channels="bgr")
+    wanted = ops.composite(layers[:, 0].cpu().numpy(), host, masks.cpu().numpy(), as_uint8=True, channels="bgr")
+    np.testing.assert_array_equal(blend.cpu().numpy(), wanted)

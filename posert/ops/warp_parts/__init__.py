@@ -28,7 +28,7 @@ def warp_parts(
     Mask values of `visible_above` or less count as 0. A softmax is never exactly 0, so this is what lets a warp skip the
     pixels that a part does not touch. It changes a layer by at most `visible_above` times the largest image value: for images in
     [-1, 1] and the default by a tenth of the 1e-5 to which backends agree. Where mask, image or their product is NaN or infinite,
-    the masked image counts as 0.
+    the masked image counts as 0. The values of CUDA tensors are not checked: a transform that is not finite shows nothing, 0.
 
     The items of `image` and `masks` may lie apart or coincide without being copied: ``masks[:, 1:]``, or
     ``np.broadcast_to(image, (poses, C, H, W))`` for one picture in many poses.
