@@ -276,6 +276,8 @@ def decode_heatmaps(
 ) -> None:
     """Write `posert.ops.decode_heatmaps` into `out`, (N, K, 3); arguments are checked already."""
     items, joints, height, width = heatmaps.shape
+    if stride == 1 and method == "upsampled":
+        method = "argmax"  # the enlarged map is the map
     cells, warps = _triton.tuned(TUNING, out.device)
     settings = {"WINDOW": 1, "SCAN": 1, "BLOCKS": 1, "PIXELS": 1}
     if method == "softargmax":
