@@ -26,7 +26,7 @@ def having(*operations: str) -> list[Any]:
 def for_the_layout_of_memory(cases: list[Case]) -> list[Case]:
     """The cases that tests of memory and of tensors run with: in the interpreter, which is slow, at most four an operation.
 
-    Equivalence tests run with all. Those called "many" are there for the threads of the native kernels.
+    Equivalence tests run with all but those called "many", which are there for the threads of the native kernels.
     """
     if not INTERPRETED:
         return cases

@@ -73,6 +73,8 @@ def test_half_precision_out_in_a_slice_of_a_buffer(case: Case, device: str):
     assert given.data_ptr() == buffer[:, 1:-1].data_ptr()
     assert torch.isnan(buffer[:, 0]).all()
     assert torch.isnan(buffer[:, -1]).all()
+    with np.errstate(over="ignore"):  # what half precision cannot hold is infinite
+        wanted = wanted.astype(np.float16).astype(np.float32)
     np.testing.assert_allclose(given.float().cpu().numpy(), wanted, rtol=2**-10, atol=case.tolerance + 2**-14)
 
 
