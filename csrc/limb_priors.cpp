@@ -23,18 +23,18 @@ POSERT_INLINE void part_block(const LimbRow& limb, float column, float* POSERT_R
     const float first = log_mask(limb, column), last = log_mask(limb, column + kLast);
     const bool peaks = limb.column >= column && limb.column <= column + kLast;
     if ((peaks ? limb.top : std::max(first, last)) < kFloor - kBand) {
-        for (std::int64_t i = 0; i < kLimbBlock; ++i) out[i] = kFloor;
+        for (int i = 0; i < kLimbBlock; ++i) out[i] = kFloor;
         return;
     }
     if (std::min(first, last) > kFloor + kBand) {
-        for (std::int64_t i = 0; i < kLimbBlock; ++i) {
+        for (int i = 0; i < kLimbBlock; ++i) {
             const float mask = log_mask(limb, column + static_cast<float>(i));
             largest[i] = mask > largest[i] ? mask : largest[i];
             out[i] = mask;
         }
         return;
     }
-    for (std::int64_t i = 0; i < kLimbBlock; ++i) {
+    for (int i = 0; i < kLimbBlock; ++i) {
         const float mask = log_mask(limb, column + static_cast<float>(i));
         largest[i] = mask > largest[i] ? mask : largest[i];
         const float difference = mask - kFloor;
@@ -43,28 +43,28 @@ POSERT_INLINE void part_block(const LimbRow& limb, float column, float* POSERT_R
     }
 }
 
-// All layers on a block of columns; `plane` is the distance between the planes of `out`. Says whether the background
-// needs more precision somewhere: where a mask's logarithm is above `limit`.
+// All layers on a block of columns; `plane` is the distance between the planes of `out`. Says whether less than
+// `limit` is left for the background somewhere.
 POSERT_CLONES bool prior_block(const LimbRow* limbs, float column, float limit, float* POSERT_RESTRICT out,
                                std::int64_t plane) {
     float largest[kLimbBlock];
-    for (std::int64_t i = 0; i < kLimbBlock; ++i) largest[i] = -1e30F;
+    for (int i = 0; i < kLimbBlock; ++i) largest[i] = -1e30F;
     for (int part = 0; part < kLimbs; ++part) part_block(limbs[part], column, largest, out + (part + 1) * plane);
-    int above = 0;
-    for (std::int64_t i = 0; i < kLimbBlock; ++i) {
-        out[i] = log_float(1e-10F - exp_minus_1(largest[i]));
-        above |= largest[i] > limit ? 1 : 0;
+    int below = 0;
+    for (int i = 0; i < kLimbBlock; ++i) {
+        const float rest = -exp_minus_1(largest[i]);
+        out[i] = log_float(rest + 1e-10F);
+        below |= rest < limit ? 1 : 0;
     }
-    return above != 0;
+    return below != 0;
 }
 
-// The background of a block once more, in double where a mask's logarithm is above `limit`.
+// The background of a block once more, in double where less than `limit` is left for it.
 void refine_background(const Limb* limbs, float limit, std::int64_t row, std::int64_t column, std::int64_t count,
                        float* out) {
+    const float highest = std::log(1.01F * limit);
     for (std::int64_t i = 0; i < count; ++i) {
-        const double largest = largest_log_mask(limbs, row, column + i);
-        if (largest > static_cast<double>(limit) * 1.01)
-            out[i] = static_cast<float>(std::log(-std::expm1(largest) + 1e-10));
+        if (out[i] < highest) out[i] = static_cast<float>(std::log(background(limbs, row, column + i) + 1e-10));
     }
 }
 
@@ -73,18 +73,18 @@ void prior_row(const Limb* limbs, std::int64_t row, float limit, float* out, con
     LimbRow rows[kLimbs];
     find_limb_rows(limbs, row, target.width, rows);
     for (std::int64_t column = 0; column < target.width; column += kLimbBlock) {
-        const std::int64_t count = std::min(kLimbBlock, target.width - column);
+        const std::int64_t count = std::min<std::int64_t>(kLimbBlock, target.width - column);
         const auto first = static_cast<float>(column);
-        bool above;
+        bool below;
         if (count == kLimbBlock) {
-            above = prior_block(rows, first, limit, out + column, area);
+            below = prior_block(rows, first, limit, out + column, area);
         } else {
             float block[kLayers * kLimbBlock];
-            above = prior_block(rows, first, limit, block, kLimbBlock);
+            below = prior_block(rows, first, limit, block, kLimbBlock);
             for (int layer = 0; layer < kLayers; ++layer)
                 std::copy_n(block + layer * kLimbBlock, count, out + layer * area + column);
         }
-        if (above) refine_background(limbs, limit, row, column, count, out + column);
+        if (below) refine_background(limbs, limit, row, column, count, out + column);
     }
 }
 

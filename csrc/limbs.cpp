@@ -117,7 +117,7 @@ void find_limb_rows(const Limb* limbs, std::int64_t row, std::int64_t width, Lim
     }
 }
 
-double largest_log_mask(const Limb* limbs, std::int64_t row, std::int64_t column) {
+double background(const Limb* limbs, std::int64_t row, std::int64_t column) {
     const auto x = static_cast<double>(column), y = static_cast<double>(row);
     double largest = -kFar;
     for (int part = 0; part < kLimbs; ++part) {
@@ -127,13 +127,13 @@ double largest_log_mask(const Limb* limbs, std::int64_t row, std::int64_t column
         const double across = limb.across.x * x + (limb.across.y * y + limb.across.origin);
         largest = std::max(largest, limb.shift - (along * along + across * across));
     }
-    return largest;
+    return -std::expm1(largest);
 }
 
 float background_limit(std::int64_t height) {
     // Masks of a smaller frame are narrower, and their steps from pixel to pixel larger, by the square of the scale.
     const double scale = static_cast<double>(height) / kHeight;
-    return narrow(-1e-3 / (scale * scale));
+    return narrow(1e-3 / (scale * scale));
 }
 
 }  // namespace posert

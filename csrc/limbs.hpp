@@ -15,7 +15,7 @@ constexpr int kLimbs = 10;
 constexpr std::int64_t kLimbJoints = 14;
 constexpr int kLayers = kLimbs + 1;
 // Columns that are computed together.
-constexpr std::int64_t kLimbBlock = 64;
+constexpr int kLimbBlock = 64;
 
 // A coordinate as a function of the pixel: x * column + (y * row + origin).
 struct Line {
@@ -39,10 +39,10 @@ std::vector<Limb> find_limbs(const float* keypoints, std::int64_t items, std::in
 // rows: kLimbs of them.
 void find_limb_rows(const Limb* limbs, std::int64_t row, std::int64_t width, LimbRow* rows);
 
-// The largest logarithm of a mask at a pixel, in double.
-double largest_log_mask(const Limb* limbs, std::int64_t row, std::int64_t column);
+// What the largest mask leaves for the background at a pixel, in double.
+double background(const Limb* limbs, std::int64_t row, std::int64_t column);
 
-// Where the largest mask is closer to 1 than this, float32 does not tell well how much is left for the background.
+// What the largest mask leaves for the background is not precise in float32 where it is less than this.
 float background_limit(std::int64_t height);
 
 POSERT_INLINE float log_mask(const LimbRow& limb, float column) {

@@ -15,8 +15,13 @@ namespace {
 
 // Pixels of the masked picture hold this many channels side by side, so that a tap is one load.
 constexpr std::int64_t kLanes = 4;
-// Columns of the result that are computed together.
-constexpr std::int64_t kRun = 128;
+// Columns of the result that are computed together; all but the last of a row come in steps.
+constexpr std::int64_t kRun = 128, kStep = 16;
+
+// A position on one row, as a function of the column.
+struct Position {
+    double step, origin;
+};
 
 // NaN, infinite values and what overflows count as invisible: with them, a weight of 0 would not mean nothing.
 POSERT_INLINE float masked(float mask, float value, float threshold) {
@@ -42,46 +47,70 @@ POSERT_CLONES void mask_pixels(const float* POSERT_RESTRICT mask, const float* c
     }
 }
 
-// Where a run of pixels samples an axis: the first of two taps, and the weight of the second.
-struct Taps {
-    std::int32_t index[kRun];
-    float weight[kRun];
-};
-
-POSERT_CLONES void find_taps(Position position, double column, std::int64_t count, double low, double high,
-                             Taps& taps) {
-    for (std::int32_t i = 0; i < static_cast<std::int32_t>(count); ++i) {
-        // One is added last, as in the definition, so that both fall on the same side of an integer.
-        const double at = position.x * (column + i) + position.origin + 1;
-        const double above = at > low ? at : low;
-        const double inside = above < high ? above : high;
-        const auto index = static_cast<std::int32_t>(inside);
-        taps.index[i] = index;
-        taps.weight[i] = static_cast<float>(inside - index);
-    }
-}
-
 // The masked picture around what is visible of it, kLanes channels a pixel, with specs K7's border.
 struct Cutout {
-    const float* pixels;  // of tap (0, 0), which need not be inside
-    std::int64_t pitch;   // floats from one row to the next
+    const float* pixels;
+    std::int64_t width;  // pixels
 };
 
-// Samples of a run: kLanes floats a pixel.
-POSERT_CLONES void sample_run(Cutout cutout, const Taps& x, const Taps& y, std::int64_t count,
-                              float* POSERT_RESTRICT out) {
-    for (std::int64_t i = 0; i < count; ++i) {
-        const float* upper = cutout.pixels + y.index[i] * cutout.pitch + x.index[i] * kLanes;
-        const float* lower = upper + cutout.pitch;
-        const float down = y.weight[i], up = 1.0F - down, right = x.weight[i], left = 1.0F - right;
-        float both[2 * kLanes];
-        for (int c = 0; c < 2 * kLanes; ++c) both[c] = upper[c] * up + lower[c] * down;
-        for (int c = 0; c < kLanes; ++c) out[i * kLanes + c] = both[c] * left + both[c + kLanes] * right;
+// Where a run of pixels samples the cutout: the first of 2 x 2 pixels, and the weights of all.
+struct Taps {
+    std::int32_t index[kRun];
+    float weights[4][kRun];
+};
+
+// A position on one axis of the cutout. The product and the origin, which may be huge, are added first, as in the
+// definition: what is left of them then is the same.
+POSERT_INLINE double limited(Position position, double column, const Axis& axis) {
+    const double at = position.step * column + position.origin + static_cast<double>(1 - axis.first);
+    const double above = at > 0.0 ? at : 0.0, last = static_cast<double>(axis.last - axis.first);
+    return above < last ? above : last;
+}
+
+POSERT_CLONES void find_taps(Position x, Position y, const Axis& x_axis, const Axis& y_axis, double column,
+                             std::int32_t count, std::int32_t width, Taps& taps) {
+    const Axis across = x_axis, down = y_axis;
+    for (std::int32_t i = 0; i < count; ++i) {
+        const double at_x = limited(x, column + i, across), at_y = limited(y, column + i, down);
+        const auto left = static_cast<std::int32_t>(at_x), top = static_cast<std::int32_t>(at_y);
+        const auto right_share = static_cast<float>(at_x - left), lower_share = static_cast<float>(at_y - top);
+        const float left_share = 1.0F - right_share, upper_share = 1.0F - lower_share;
+        taps.index[i] = top * width + left;
+        taps.weights[0][i] = left_share * upper_share;
+        taps.weights[1][i] = right_share * upper_share;
+        taps.weights[2][i] = left_share * lower_share;
+        taps.weights[3][i] = right_share * lower_share;
     }
 }
 
-POSERT_CLONES void take_lane(const float* POSERT_RESTRICT from, std::int64_t count, float* POSERT_RESTRICT out) {
-    for (std::int64_t i = 0; i < count; ++i) out[i] = from[i * kLanes];
+// Samples of a run: kLanes floats a pixel.
+POSERT_CLONES void sample_run(Cutout cutout, const Taps& taps, std::int64_t count, float* POSERT_RESTRICT out) {
+    for (std::int64_t i = 0; i < count; ++i) {
+        const float* upper = cutout.pixels + taps.index[i] * kLanes;
+        const float* lower = upper + cutout.width * kLanes;
+        for (int c = 0; c < kLanes; ++c) {
+            const float above = upper[c] * taps.weights[0][i] + upper[c + kLanes] * taps.weights[1][i];
+            const float below = lower[c] * taps.weights[2][i] + lower[c + kLanes] * taps.weights[3][i];
+            out[i * kLanes + c] = above + below;
+        }
+    }
+}
+
+// Writes `lanes` of the channels of a run to planes of their own, `plane` floats apart.
+POSERT_CLONES void take_lanes(const float* POSERT_RESTRICT from, std::int64_t count, std::int64_t lanes,
+                              float* POSERT_RESTRICT out, std::int64_t plane) {
+    if (lanes == 3) {  // at once, as every pixel is loaded whole
+        float *POSERT_RESTRICT second = out + plane, *POSERT_RESTRICT third = out + 2 * plane;
+        for (std::int64_t i = 0; i < count; ++i) {
+            out[i] = from[i * kLanes];
+            second[i] = from[i * kLanes + 1];
+            third[i] = from[i * kLanes + 2];
+        }
+        return;
+    }
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        for (std::int64_t i = 0; i < count; ++i) out[lane * plane + i] = from[i * kLanes + lane];
+    }
 }
 
 void clear(float* data, std::int64_t count) {
@@ -111,10 +140,8 @@ class Warper {
             return;
         }
         for (std::int64_t channel = 0; channel < planes_.channels; channel += kLanes) {
-            const std::int64_t count = std::min(kLanes, planes_.channels - channel);
-            const Cutout cutout = cut(mask, image + channel * area, count);
-            for (std::int64_t row = 0; row < planes_.height; ++row)
-                warp_row(cutout, matrix, row, count, out + channel * area + row * planes_.width);
+            const std::int64_t lanes = std::min(kLanes, planes_.channels - channel);
+            warp(cut(mask, image + channel * area, lanes), matrix, lanes, out + channel * area);
         }
     }
 
@@ -154,38 +181,50 @@ class Warper {
                 std::copy_n(to + (x.pixel(x.side + 1) + 1 - x.first) * kLanes, kLanes,
                             to + (x.last - x.first) * kLanes);
         }
-        return {pixels_.data() - y.first * pitch - x.first * kLanes, pitch};
+        return {pixels_.data(), pitch / kLanes};
     }
 
-    void warp_row(Cutout cutout, const float* matrix, std::int64_t row, std::int64_t count, float* out) {
+    void warp(Cutout cutout, const float* matrix, std::int64_t lanes, float* out) {
         const std::int64_t area = planes_.height * planes_.width;
-        const auto line = static_cast<double>(row);
-        const Position x{matrix[0], static_cast<double>(matrix[1]) * line + matrix[2]};
-        const Position y{matrix[3], static_cast<double>(matrix[4]) * line + matrix[5]};
-        const Interval columns = reached(region_, {x.x, x.origin + 1}, {y.x, y.origin + 1}, planes_.width);
-        for (std::int64_t channel = 0; channel < count; ++channel) {
-            clear(out + channel * area, columns.begin);
-            clear(out + channel * area + columns.end, planes_.width - columns.end);
+        const Reach reach(region_, matrix[0], matrix[3]);
+        std::int64_t written = 0;  // of every plane; what follows is invisible up to the next run
+        for (std::int64_t row = 0; row < planes_.height; ++row) {
+            const auto line = static_cast<double>(row);
+            const Position x{matrix[0], static_cast<double>(matrix[1]) * line + matrix[2]};
+            const Position y{matrix[3], static_cast<double>(matrix[4]) * line + matrix[5]};
+            const Interval columns = reach.columns(x.origin + 1, y.origin + 1, planes_.width);
+            if (columns.begin == columns.end) continue;
+            const std::int64_t start = row * planes_.width;
+            clear_planes(out, lanes, written, start + columns.begin);
+            for (std::int64_t column = columns.begin; column < columns.end; column += kRun)
+                warp_run(cutout, x, y, column, std::min(kRun, columns.end - column), lanes, out + start + column);
+            written = start + columns.end;
         }
-        for (std::int64_t column = columns.begin; column < columns.end; column += kRun) {
-            const std::int64_t run = std::min(kRun, columns.end - column);
-            const auto first = static_cast<double>(column);
-            find_taps(x, first, run, static_cast<double>(region_.x.first), static_cast<double>(region_.x.last),
-                      x_taps_);
-            find_taps(y, first, run, static_cast<double>(region_.y.first), static_cast<double>(region_.y.last),
-                      y_taps_);
-            sample_run(cutout, x_taps_, y_taps_, run, samples_);
-            for (std::int64_t channel = 0; channel < count; ++channel)
-                take_lane(samples_ + channel, run, out + channel * area + column);
-        }
+        clear_planes(out, lanes, written, area);
+    }
+
+    void clear_planes(float* out, std::int64_t lanes, std::int64_t begin, std::int64_t end) const {
+        for (std::int64_t lane = 0; lane < lanes; ++lane)
+            clear(out + lane * planes_.height * planes_.width + begin, end - begin);
+    }
+
+    // May also write up to kStep - 1 columns behind the run: these are written again later.
+    void warp_run(Cutout cutout, Position x, Position y, std::int64_t column, std::int64_t count, std::int64_t lanes,
+                  float* out) {
+        const auto first = static_cast<double>(column);
+        const std::int64_t whole_steps = (count + kStep - 1) / kStep * kStep;
+        find_taps(x, y, region_.x, region_.y, first, static_cast<std::int32_t>(whole_steps),
+                  static_cast<std::int32_t>(cutout.width), taps_);
+        sample_run(cutout, taps_, count, samples_);
+        take_lanes(samples_, std::min(whole_steps, planes_.width - column), lanes, out, planes_.height * planes_.width);
     }
 
     const WarpPlanes& planes_;
     const float threshold_;
     Region region_{};
     std::vector<float> pixels_;
-    Taps x_taps_, y_taps_;
-    float samples_[kRun * kLanes];
+    Taps taps_;
+    float samples_[kRun * kLanes] = {};
 };
 
 }  // namespace

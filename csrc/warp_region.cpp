@@ -1,7 +1,6 @@
 #include "warp_region.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "dispatch.hpp"
@@ -36,20 +35,6 @@ Axis make_axis(std::int64_t side, std::int64_t first, std::int64_t last) {
     const std::int64_t second = std::min<std::int64_t>(1, side - 1), last_but_one = std::max<std::int64_t>(side - 2, 0);
     const bool low = first <= second && second <= last, high = first <= last_but_one && last_but_one <= last;
     return {side, low ? 0 : first, high ? side + 1 : last + 2, low, high};
-}
-
-// Keeps of `columns` those where x * column + origin lies within the bounds, and up to two more on either side.
-void narrow(Interval& columns, Position position, Bounds bounds) {
-    if (position.x == 0) {
-        if (position.origin < bounds.low || position.origin > bounds.high) columns.end = columns.begin;
-        return;
-    }
-    double first = (bounds.low - position.origin) / position.x, last = (bounds.high - position.origin) / position.x;
-    if (first > last) std::swap(first, last);
-    const auto begin = static_cast<double>(columns.begin), end = static_cast<double>(columns.end);
-    columns.begin = static_cast<std::int64_t>(std::clamp(std::floor(first) - 1, begin, end));
-    columns.end = static_cast<std::int64_t>(std::clamp(std::ceil(last) + 2, begin, end));
-    columns.end = std::max(columns.begin, columns.end);
 }
 
 }  // namespace
@@ -96,13 +81,31 @@ void Region::find(const float* mask, std::int64_t height, std::int64_t width, fl
     differences = {static_cast<double>(least_difference - 2), static_cast<double>(most_difference + 2)};
 }
 
-Interval reached(const Region& region, Position x, Position y, std::int64_t width) {
+Reach::Reach(const Region& region, double x_step, double y_step)
+    : x_{x_step, 1 / x_step, region.x.reach()},
+      y_{y_step, 1 / y_step, region.y.reach()},
+      sum_{x_step + y_step, 1 / (x_step + y_step), region.sums},
+      difference_{x_step - y_step, 1 / (x_step - y_step), region.differences} {}
+
+Interval Reach::columns(double x, double y, std::int64_t width) const {
     Interval columns{0, width};
-    narrow(columns, x, region.x.reach());
-    narrow(columns, y, region.y.reach());
-    narrow(columns, {x.x + y.x, x.origin + y.origin}, region.sums);
-    narrow(columns, {x.x - y.x, x.origin - y.origin}, region.differences);
+    x_.narrow(columns, x);
+    y_.narrow(columns, y);
+    sum_.narrow(columns, x + y);
+    difference_.narrow(columns, x - y);
     return columns;
+}
+
+// Up to two more columns are kept on either side, for what is rounded.
+void Reach::Slab::narrow(Interval& columns, double origin) const {
+    if (step == 0) {
+        if (origin < bounds.low || origin > bounds.high) columns.end = columns.begin;
+        return;
+    }
+    const double one = (bounds.low - origin) * inverse, other = (bounds.high - origin) * inverse;
+    const auto begin = static_cast<double>(columns.begin), end = static_cast<double>(columns.end);
+    columns.begin = static_cast<std::int64_t>(std::clamp(std::min(one, other) - 1, begin, end));
+    columns.end = static_cast<std::int64_t>(std::clamp(std::max(one, other) + 3, begin, end));
 }
 
 }  // namespace posert

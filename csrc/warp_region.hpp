@@ -39,12 +39,25 @@ struct Region {
     void find(const float* mask, std::int64_t height, std::int64_t width, float threshold);
 };
 
-// The position of a pixel of the warped layer, in taps: x * column + origin, on one row.
-struct Position {
-    double x, origin;
-};
+// Finds, for the rows of a layer one after the other, which pixels may see something visible: no others do.
+class Reach {
+  public:
+    // A position, in taps, moves by x_step and y_step from one pixel of a row to the next.
+    Reach(const Region& region, double x_step, double y_step);
 
-// The columns of a row, of `width`, whose positions may see something visible: no others do.
-Interval reached(const Region& region, Position x, Position y, std::int64_t width);
+    // Of `width` columns, on a row whose first pixel lies at x, y.
+    Interval columns(double x, double y, std::int64_t width) const;
+
+  private:
+    // Something that grows by `step` a column and has to lie within the bounds.
+    struct Slab {
+        double step, inverse;
+        Bounds bounds;
+
+        void narrow(Interval& columns, double origin) const;
+    };
+
+    Slab x_, y_, sum_, difference_;
+};
 
 }  // namespace posert
