@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 
 #include "rasterize_discs.hpp"
 #include "threads.hpp"
@@ -103,17 +104,33 @@ std::vector<Limb> find_limbs(const float* keypoints, std::int64_t items, std::in
     return limbs;
 }
 
-void find_limb_rows(const Limb* limbs, std::int64_t row, std::int64_t width, LimbRow* rows) {
+Bands::Bands(std::int64_t height, std::int64_t width)
+    : height_(height),
+      width_(width),
+      rows_(std::clamp<std::int64_t>(kBandPixels / width, 1, kBandRows)),
+      across_((width + kBandPixels - 1) / kBandPixels),
+      down_((height + rows_ - 1) / rows_) {}
+
+Band Bands::at(std::int64_t number) const {
+    const std::int64_t row = number / across_ * rows_, column = number % across_ * kBandPixels;
+    return {row, std::min(rows_, height_ - row), column, std::min<std::int64_t>(kBandPixels, width_ - column)};
+}
+
+void find_limb_rows(const Limb* limbs, const Band& band, std::int64_t width, BandLimbs& rows) {
+    constexpr double kLog2E = std::numbers::log2e;
+    const double last_column = static_cast<double>(width - 1);
     for (int part = 0; part < kLimbs; ++part) {
         const Limb& limb = limbs[part];
-        if (!limb.present) {
-            rows[part] = {0, narrow(-kFar), 0, 0};
-            continue;
+        const double curvature = curve(limb), inverse = 1 / curvature;
+        for (std::int64_t row = 0; row < band.rows; ++row) {
+            if (!limb.present) {
+                rows[row][part] = {0, narrow(-kFar), 0, 0};
+                continue;
+            }
+            const Section at = section(limb, static_cast<double>(band.row + row), last_column, inverse);
+            rows[row][part] = {static_cast<float>(at.column), narrow((limb.shift - at.exponent) * kLog2E),
+                               narrow(curvature * kLog2E), narrow(at.slope * kLog2E)};
         }
-        const double curvature = curve(limb);
-        const Section at = section(limb, static_cast<double>(row), static_cast<double>(width - 1), 1 / curvature);
-        rows[part] = {static_cast<float>(at.column), narrow(limb.shift - at.exponent), narrow(curvature),
-                      narrow(at.slope)};
     }
 }
 

@@ -12,102 +12,98 @@
 namespace posert {
 namespace {
 
+// All layers of a band.
+using Layers = float[kLayers][kBandPixels];
+
 // The weight of a layer is e^logit times its prior: no logarithm is needed on the way.
 
-// Priors of all layers on a block of columns. Says whether less than `limit` is left for the background somewhere.
-POSERT_CLONES bool prior_block(const LimbRow* limbs, float column, float limit,
-                               float (*POSERT_RESTRICT priors)[kLimbBlock]) {
-    float largest[kLimbBlock];
-    for (int i = 0; i < kLimbBlock; ++i) largest[i] = -1e30F;
+// Priors of all layers on a band. Says whether less than `limit` is left for the background somewhere.
+POSERT_CLONES bool find_priors(const BandLimbs& limbs, const Band& band, float limit, Layers& priors) {
+    float largest[kBandPixels];
+    for (int i = 0; i < kBandPixels; ++i) largest[i] = -1e30F;
+    const auto first = static_cast<float>(band.column);
+    const int columns = static_cast<int>(band.columns), pixels = static_cast<int>(band.rows) * columns;
     for (int part = 0; part < kLimbs; ++part) {
-        const LimbRow limb = limbs[part];
-        for (int i = 0; i < kLimbBlock; ++i) {
-            const float mask = log_mask(limb, column + static_cast<float>(i));
-            largest[i] = mask > largest[i] ? mask : largest[i];
-            priors[part + 1][i] = exp_float(mask) + 1e-10F;
+        for (std::int64_t row = 0; row < band.rows; ++row) {
+            const LimbRow limb = limbs[row][part];
+            float* POSERT_RESTRICT to = priors[part + 1] + row * columns;
+            float* POSERT_RESTRICT most = largest + row * columns;
+            for (int i = 0; i < columns; ++i) {
+                const float mask = log2_mask(limb, first + static_cast<float>(i));
+                most[i] = mask > most[i] ? mask : most[i];
+                to[i] = exp2_float(mask) + 1e-10F;
+            }
         }
     }
     int below = 0;
-    for (int i = 0; i < kLimbBlock; ++i) {
-        priors[0][i] = 1e-10F - exp_minus_1(largest[i]);
+    for (int i = 0; i < pixels; ++i) {
+        priors[0][i] = 1e-10F - exp2_minus_1(largest[i]);
         below |= priors[0][i] < limit ? 1 : 0;
     }
     return below != 0;
 }
 
-// Softmax of a block; `plane` is the distance between the planes of `logits` and of `out`.
-POSERT_CLONES void softmax_block(const float* POSERT_RESTRICT logits, const float (*POSERT_RESTRICT priors)[kLimbBlock],
-                                 float* POSERT_RESTRICT out, std::int64_t plane) {
-    float largest[kLimbBlock], total[kLimbBlock], weights[kLayers][kLimbBlock];
-    for (int i = 0; i < kLimbBlock; ++i) {
+// The background of a band once more, in double where less than `limit` is left for it.
+void refine_background(const Limb* limbs, float limit, const Band& band, float* prior) {
+    for (std::int64_t i = 0; i < band.rows * band.columns; ++i) {
+        if (prior[i] >= limit) continue;
+        const double rest = background(limbs, band.row + i / band.columns, band.column + i % band.columns);
+        prior[i] = static_cast<float>(rest + 1e-10);
+    }
+}
+
+// Softmax of the first `count` pixels of a band; `plane` is the distance between the planes of `logits` and of `out`.
+POSERT_CLONES void softmax(const float* POSERT_RESTRICT logits, const Layers& priors, int count,
+                           float* POSERT_RESTRICT out, std::int64_t plane) {
+    float largest[kBandPixels], total[kBandPixels];
+    Layers weights;
+    for (int i = 0; i < count; ++i) {
         largest[i] = logits[i];
         total[i] = 0;
     }
     for (int layer = 1; layer < kLayers; ++layer) {
-        const float* from = logits + layer * plane;
-        for (int i = 0; i < kLimbBlock; ++i) largest[i] = from[i] > largest[i] ? from[i] : largest[i];
-    }
-    for (int layer = 0; layer < kLayers; ++layer) {
-        const float* from = logits + layer * plane;
-        for (int i = 0; i < kLimbBlock; ++i) {
-            const float weight = exp_float(from[i] - largest[i]) * priors[layer][i];
-            weights[layer][i] = weight;
-            total[i] += weight;
+        const float* POSERT_RESTRICT from = logits + layer * plane;
+        for (int i = 0; i < count; ++i) {
+            largest[i] = from[i] > largest[i] ? from[i] : largest[i];
         }
     }
-    for (int i = 0; i < kLimbBlock; ++i) total[i] = 1.0F / total[i];
+    for (int layer = 0; layer < kLayers; ++layer) {
+        float* POSERT_RESTRICT weight = weights[layer];
+        const float* POSERT_RESTRICT from = logits + layer * plane;
+        for (int i = 0; i < count; ++i) {
+            weight[i] = exp_float(from[i] - largest[i]) * priors[layer][i];
+            total[i] += weight[i];
+        }
+    }
+    for (int i = 0; i < count; ++i) total[i] = 1.0F / total[i];
     for (int layer = 0; layer < kLayers; ++layer) {
         float* to = out + layer * plane;
-        for (int i = 0; i < kLimbBlock; ++i) to[i] = weights[layer][i] * total[i];
-    }
-}
-
-// The background of a block once more, in double where less than `limit` is left for it.
-void refine_background(const Limb* limbs, float limit, std::int64_t row, std::int64_t column, float* prior) {
-    for (int i = 0; i < kLimbBlock; ++i) {
-        if (prior[i] < limit) prior[i] = static_cast<float>(background(limbs, row, column + i) + 1e-10);
-    }
-}
-
-void mask_row(const Limb* limbs, std::int64_t row, float limit, const float* logits, float* out,
-              const MaskPlanes& planes) {
-    const std::int64_t area = planes.height * planes.width;
-    LimbRow rows[kLimbs];
-    find_limb_rows(limbs, row, planes.width, rows);
-    float priors[kLayers][kLimbBlock];
-    for (std::int64_t column = 0; column < planes.width; column += kLimbBlock) {
-        const std::int64_t count = std::min<std::int64_t>(kLimbBlock, planes.width - column);
-        if (prior_block(rows, static_cast<float>(column), limit, priors))
-            refine_background(limbs, limit, row, column, priors[0]);
-        if (count == kLimbBlock) {
-            softmax_block(logits + column, priors, out + column, area);
-            continue;
-        }
-        float from[kLayers * kLimbBlock] = {}, to[kLayers * kLimbBlock];
-        for (int layer = 0; layer < kLayers; ++layer)
-            std::copy_n(logits + layer * area + column, count, from + layer * kLimbBlock);
-        softmax_block(from, priors, to, kLimbBlock);
-        for (int layer = 0; layer < kLayers; ++layer)
-            std::copy_n(to + layer * kLimbBlock, count, out + layer * area + column);
+        for (int i = 0; i < count; ++i) to[i] = weights[layer][i] * total[i];
     }
 }
 
 }  // namespace
 
 void part_masks(const float* keypoints, const MaskPlanes& planes) {
-    if (planes.height == 0 || planes.width == 0) return;
-    const std::vector<Limb> limbs = find_limbs(keypoints, planes.items, planes.height, planes.width);
+    const std::int64_t area = planes.height * planes.width;
+    if (area == 0) return;
+    const std::vector<Limb> all = find_limbs(keypoints, planes.items, planes.height, planes.width);
     const float limit = background_limit(planes.height);
-    parallel_for(planes.items * planes.height, std::max<std::int64_t>(1, 4096 / planes.width),
-                 [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t task = begin; task < end; ++task) {
-                         const std::int64_t item = task / planes.height, row = task % planes.height;
-                         const std::int64_t offset = row * planes.width;
-                         mask_row(limbs.data() + item * kLimbs, row, limit,
-                                  planes.logits + item * planes.logit_stride + offset,
-                                  planes.out + item * planes.out_stride + offset, planes);
-                     }
-                 });
+    const Bands bands(planes.height, planes.width);
+    parallel_for(planes.items * bands.count(), 4, [&](std::int64_t begin, std::int64_t end) {
+        BandLimbs rows;
+        Layers priors;
+        for (std::int64_t task = begin; task < end; ++task) {
+            const std::int64_t item = task / bands.count();
+            const Band band = bands.at(task % bands.count());
+            const Limb* limbs = all.data() + item * kLimbs;
+            const std::int64_t first = band.row * planes.width + band.column;
+            find_limb_rows(limbs, band, planes.width, rows);
+            if (find_priors(rows, band, limit, priors)) refine_background(limbs, limit, band, priors[0]);
+            softmax(planes.logits + item * planes.logit_stride + first, priors,
+                    static_cast<int>(band.rows * band.columns), planes.out + item * planes.out_stride + first, area);
+        }
+    });
 }
 
 }  // namespace posert
