@@ -44,6 +44,7 @@ void warp_parts(const py::array& image, const py::array& masks, const py::array&
     need_shape("masks", mask.shape, {items, parts, height, width});
     need_shape("transforms", matrices.shape, {items, parts, 2, 3});
     if (!(visible_above >= 0)) refuse("visible_above", "out of range");
+    if ((height + 4) * (width + 4) > (std::int64_t{1} << 31)) refuse("image", "too many pixels");
     const posert::WarpPlanes planes{picture.data,  picture.strides[0],
                                     mask.data,     mask.strides[0],
                                     matrices.data, to.data,

@@ -7,6 +7,7 @@ import pytest
 
 from posert import _native, ops
 from posert.errors import InputError
+from posert.ops import _check
 
 POINTS = np.ones((2, 14, 3), np.float32)
 LOGITS = np.zeros((2, 11, 6, 5), np.float32)
@@ -75,6 +76,12 @@ def test_bad_input(name: str):
     function, message = BAD[name]
     with pytest.raises(InputError, match=message):
         function()
+
+
+def test_a_warp_of_too_many_pixels(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(_check, "MAX_PIXELS", 89)  # 10 x 9 with the border
+    with pytest.raises(InputError, match="at most 89 pixels with a border of 2, got 6 x 5"):
+        warp()()
 
 
 LAYERS = np.zeros((2, 4, 3, 6, 5), np.float32)

@@ -45,7 +45,7 @@ def warp_parts(
         float32 (N, P, C, H, W).
 
     Raises:
-        InputError: wrong shapes or dtypes, a transform with NaN or infinite values, no pixels.
+        InputError: wrong shapes or dtypes, a transform with NaN or infinite values, no pixels or 2^31 of them.
 
     Source: specs unseen_poses, K7. Backends agree to 1e-5 on images in [-1, 1] and masks in [0, 1].
     """
@@ -53,6 +53,8 @@ def warp_parts(
     if 0 in pictures.shape[1:]:
         raise InputError(f"image must hold channels and pixels, got shape {pictures.shape}")
     count, channels, height, width = pictures.shape
+    if (height + 4) * (width + 4) > _check.MAX_PIXELS:  # with their border, pixels are numbered in 32 bits
+        raise InputError(f"image must hold at most {_check.MAX_PIXELS} pixels with a border of 2, got {height} x {width}")
     layers = _check.array(
         masks, "masks", np.float32, (count, None, height, width), f"(N, P, H, W) = ({count}, P, {height}, {width})", packed_dims=3
     )
