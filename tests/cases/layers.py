@@ -160,7 +160,7 @@ CASES: list[Case] = [
     Case("part_transforms", "odd", _transforms(7), 1e-5),
     Case("part_transforms", "many", _transforms(64), 1e-5),
     Case("part_transforms", "nobody", _transforms(0), 1e-5),
-    Case("warp_parts", "large", _warp(1, 11, 3, 128, 96), 1e-5),
+    Case("warp_parts", "large", _warp(1, 7, 3, 96, 128), 1e-5),
     Case("warp_parts", "many", _warp(4, 6, 3, 61, 83), 1e-5),
     Case("warp_parts", "to-the-letter", _warp(2, 6, 3, 37, 29, visible_above=0), 1e-5),
     Case("warp_parts", "high-threshold", _warp(2, 6, 3, 37, 29, visible_above=0.3), 1e-5),

@@ -12,8 +12,8 @@ from posert.ops import _triton
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Compute capability -> rows and columns a program, warps.
-TUNING = {80: (8, 64, 4)}
+# Compute capability -> rows and columns a program, warps. With more pixels a thread, registers are spilled.
+TUNING = {80: (4, 64, 4)}
 
 
 @triton.jit
@@ -50,15 +50,14 @@ def _warp(
 ):  # fmt: skip
     across = tl.cdiv(width, COLUMNS)
     tiles = across * tl.cdiv(height, ROWS)
-    program = tl.program_id(0).to(tl.int64)
-    layer, tile = program // tiles, (program % tiles).to(tl.int32)
-    item, part = layer // parts, layer % parts
+    layer, tile = tl.program_id(0) // tiles, tl.program_id(0) % tiles
+    item, part = (layer // parts).to(tl.int64), (layer % parts).to(tl.int64)
     area = tl.cast(height, tl.int64) * width
 
     row = (tile // across * ROWS + tl.arange(0, ROWS))[:, None]
     column = (tile % across * COLUMNS + tl.arange(0, COLUMNS))[None, :]
     inside = (row < height) & (column < width)
-    matrix = transforms + 6 * layer
+    matrix = transforms + 6 * layer.to(tl.int64)
     a, b, c = tl.load(matrix).to(tl.float64), tl.load(matrix + 1).to(tl.float64), tl.load(matrix + 2).to(tl.float64)
     d, e, f = tl.load(matrix + 3).to(tl.float64), tl.load(matrix + 4).to(tl.float64), tl.load(matrix + 5).to(tl.float64)
     left, right, x = _taps(a * column + (b * row + c), width)
