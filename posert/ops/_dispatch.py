@@ -43,7 +43,7 @@ _ON_CPU = "it runs on the CPU alone; pass NumPy arrays and leave the backend out
 # Operation -> why it has no Triton kernel.
 NO_TRITON: dict[str, str] = dict.fromkeys(
     (
-        *("limb_priors", "part_masks", "part_transforms"),
+        "part_transforms",
         *("rasterize_pafs", "find_peaks", "limb_scores", "assemble_people", "distance_transform"),
     ),
     _ON_CPU,
