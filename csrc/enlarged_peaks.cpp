@@ -7,6 +7,9 @@ namespace {
 
 constexpr std::int64_t kCentroidReach = 3;
 
+// Blocks in a row whose candidates are looked at together.
+constexpr std::int64_t kMostBlocks = 2;
+
 }  // namespace
 
 EnlargedPeaks::EnlargedPeaks(Frame cells, std::int64_t stride, float threshold)
@@ -14,7 +17,7 @@ EnlargedPeaks::EnlargedPeaks(Frame cells, std::int64_t stride, float threshold)
       frame_{cells.height * stride, cells.width * stride},
       stride_(stride),
       threshold_(threshold),
-      reader_(cells.height, cells.width, stride, std::max(stride + 2, 2 * kCentroidReach + 1)),
+      reader_(cells.height, cells.width, stride, std::max(kMostBlocks * stride + 2, 2 * kCentroidReach + 1)),
       blocks_(cells.height, cells.width) {}
 
 void EnlargedPeaks::find(const float* map, const MapRange& range, std::int64_t most, std::vector<Pixel>& found) {
@@ -33,17 +36,27 @@ void EnlargedPeaks::find(const float* map, const MapRange& range, std::int64_t m
     }
 }
 
-// Appends the peaks of a row of blocks.
+// Appends the peaks of a row of blocks. Candidates of neighbours that touch are looked at together.
 void EnlargedPeaks::search_row(std::int64_t row, std::vector<Pixel>& found) {
     const std::uint8_t *own = blocks_.own(), *above = blocks_.above(), *below = blocks_.below();
-    for (std::int64_t i = 0; i <= cells_.width; ++i) {
-        if (!own[i]) continue;
-        const bool before = i > 0 && (own[i - 1] & kRight), after = i < cells_.width && (own[i + 1] & kLeft);
-        const Range columns = candidates(i - 1, before, own[i] & kLeft, own[i] & kRight, after, frame_.width);
+    Range some_rows{0, 0}, some_columns{-1, -1};
+    for (std::int64_t i = -1; (i = next_flagged(own, i + 1, cells_.width + 1)) <= cells_.width;) {
         const Range rows =
             candidates(row, above[i] & kLower, own[i] & kUpper, own[i] & kLower, below[i] & kUpper, frame_.height);
-        if (rows.begin < rows.end && columns.begin < columns.end) search(rows, columns, found);
+        if (rows.begin >= rows.end) continue;
+        const bool before = i > 0 && (own[i - 1] & kRight), after = i < cells_.width && (own[i + 1] & kLeft);
+        const Range columns = candidates(i - 1, before, own[i] & kLeft, own[i] & kRight, after, frame_.width);
+        if (columns.begin >= columns.end) continue;
+        if (columns.begin == some_columns.end && columns.end - some_columns.begin <= kMostBlocks * stride_) {
+            some_columns.end = columns.end;
+            some_rows = {std::min(rows.begin, some_rows.begin), std::max(rows.end, some_rows.end)};
+            continue;
+        }
+        search(some_rows, some_columns, found);
+        some_rows = rows;
+        some_columns = columns;
     }
+    search(some_rows, some_columns, found);
 }
 
 // The pixels between a cell and the next, on one axis, that may be peaks, from which of the halves turn: that before
@@ -66,6 +79,7 @@ EnlargedPeaks::Range EnlargedPeaks::candidates(std::int64_t cell, bool before, b
 }
 
 void EnlargedPeaks::search(Range rows, Range columns, std::vector<Pixel>& found) {
+    if (rows.begin >= rows.end) return;
     const std::int64_t top = std::max<std::int64_t>(rows.begin - 1, 0), bottom = std::min(rows.end + 1, frame_.height);
     const std::int64_t left = std::max<std::int64_t>(columns.begin - 1, 0),
                        right = std::min(columns.end + 1, frame_.width);

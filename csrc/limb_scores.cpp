@@ -158,7 +158,8 @@ class Scorer {
     }
 
     // The score of the line that begins at (ax, ay), along (dx, dy). `first` is the component of its first sample.
-    float score(const Field& field, float ax, float ay, Vector delta, Vector unit, float length, float first) const {
+    POSERT_INLINE float score(const Field& field, float ax, float ay, Vector delta, Vector unit, float length,
+                              float first) const {
         if (!(length > kLeastLength && length < std::numeric_limits<float>::infinity())) return 0;
         const int count = options_.samples > 0 ? options_.samples : count_for(delta);
         const int parts = options_.samples > 0 ? count - 1 : count;
@@ -169,20 +170,20 @@ class Scorer {
     }
 
   private:
-    static int count_for(Vector delta) {
+    POSERT_INLINE static int count_for(Vector delta) {
         const float longer = std::max(std::fabs(delta.x), std::fabs(delta.y));
         const float count = std::floor(std::sqrt(5.0F * longer) + 0.5F);
         return static_cast<int>(std::clamp(count, static_cast<float>(kLeastCount), static_cast<float>(kMostCount)));
     }
 
-    bool accepts(float component) const {
+    POSERT_INLINE bool accepts(float component) const {
         return component > options_.sample_threshold && component < std::numeric_limits<float>::infinity();
     }
 
     // The mean of the accepted samples, NaN if too few are. Samples are taken in the order in which wrong pairs show
     // soonest, and added in that along the line.
-    float mean(const Field& field, float ax, float ay, Vector delta, Vector unit, int count, int parts,
-               float first) const {
+    POSERT_INLINE float mean(const Field& field, float ax, float ay, Vector delta, Vector unit, int count, int parts,
+                             float first) const {
         constexpr float kTooFew = std::numeric_limits<float>::quiet_NaN();
         float components[kMaxSamples];
         int failures_left = count - needed_[count];
@@ -211,6 +212,15 @@ class Scorer {
     int needed_[kMaxSamples + 1] = {};
 };
 
+// Scores the lines from one first peak to all second ones.
+POSERT_CLONES void score_lines(const Scorer& scorer, const Field& field, float ax, float ay, const Candidates& second,
+                               const Lines& lines, float* row) {
+    for (std::size_t b = 0; b < second.x.size(); ++b) {
+        row[second.index[b]] = scorer.score(field, ax, ay, {second.x[b] - ax, second.y[b] - ay},
+                                            {lines.unit_x[b], lines.unit_y[b]}, lines.length[b], lines.component[b]);
+    }
+}
+
 }  // namespace
 
 void limb_scores(const float* peaks, std::int64_t joints, const FieldMaps& fields, const LimbScoreOptions& options,
@@ -237,12 +247,7 @@ void limb_scores(const float* peaks, std::int64_t joints, const FieldMaps& field
                 const float ax = first.x[a], ay = first.y[a];
                 make_lines(ax, ay, field.at(ax, ay), second.x.data(), second.y.data(), second.x.size(),
                            lines.length.data(), lines.unit_x.data(), lines.unit_y.data(), lines.component.data());
-                float* row = to + first.index[a] * most;
-                for (std::size_t b = 0; b < second.x.size(); ++b) {
-                    row[second.index[b]] =
-                        scorer.score(field, ax, ay, {second.x[b] - ax, second.y[b] - ay},
-                                     {lines.unit_x[b], lines.unit_y[b]}, lines.length[b], lines.component[b]);
-                }
+                score_lines(scorer, field, ax, ay, second, lines, to + first.index[a] * most);
             }
         }
     });

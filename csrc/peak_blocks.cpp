@@ -156,7 +156,7 @@ POSERT_CLONES void control_points(const float* POSERT_RESTRICT cells, std::int64
 PeakBlocks::PeakBlocks(std::int64_t height, std::int64_t width)
     : height_(height),
       width_(width),
-      padded_(width + 4),
+      padded_(width + 16),
       controls_(static_cast<std::size_t>(4 * 3 * padded_)),
       flags_(static_cast<std::size_t>(3 * padded_)) {}
 
@@ -213,9 +213,7 @@ void PeakBlocks::classify(std::int64_t row) {
     std::uint8_t* own = flags(row);
     flag_above(four, width_ + 1, limit_, own);
     places_.clear();
-    for (std::int64_t i = 0; i <= width_; ++i) {
-        if (own[i]) places_.push_back(i);
-    }
+    for (std::int64_t i = -1; (i = next_flagged(own, i + 1, width_ + 1)) <= width_;) places_.push_back(i);
     Batch batch{};
     std::int32_t halves[kBatch];
     const auto count = static_cast<std::int64_t>(places_.size());

@@ -7,7 +7,9 @@
 // either, unless the half beyond that end turns. Likewise along y.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace posert {
@@ -16,6 +18,18 @@ namespace posert {
 // the map is above the threshold.
 constexpr std::uint8_t kAbove = 1;  // some of it may be
 constexpr std::uint8_t kLeft = 2, kRight = 4, kUpper = 8, kLower = 16;
+
+// The first place from `place` on that has a flag, or `count`; `flags` has 8 bytes behind that count.
+inline std::int64_t next_flagged(const std::uint8_t* flags, std::int64_t place, std::int64_t count) {
+    for (; place < count; place += 8) {
+        std::uint64_t eight;
+        std::memcpy(&eight, flags + place, sizeof eight);
+        if (eight == 0) continue;
+        while (flags[place] == 0) ++place;
+        break;
+    }
+    return std::min(place, count);
+}
 
 // Flags the blocks of a map, row by row. Block c of row r lies between the cells (r, c) and (r + 1, c + 1); row -1 and
 // column -1 lie before the first cells. Not to be shared between threads.
@@ -46,10 +60,10 @@ class PeakBlocks {
     void load(std::int64_t row);
     void classify(std::int64_t row);
 
-    std::int64_t height_, width_, padded_, row_ = -1;
-    mutable std::vector<float> controls_;      // (4 rows of the map, 3, padded)
-    mutable std::vector<std::uint8_t> flags_;  // (3 rows of blocks, padded)
-    std::vector<std::int64_t> places_;         // blocks of a row that may be above the threshold
+    std::int64_t height_, width_, padded_, row_ = -1;  // padded_: width of a row of either kind, with room behind
+    mutable std::vector<float> controls_;              // (4 rows of the map, 3, padded)
+    mutable std::vector<std::uint8_t> flags_;          // (3 rows of blocks, padded)
+    std::vector<std::int64_t> places_;                 // blocks of a row that may be above the threshold
     const float* map_ = nullptr;
     float limit_ = 0, slack_ = 0;
 };
