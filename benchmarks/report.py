@@ -29,6 +29,14 @@ TARGETS = {
     ("limb_priors", "only write it all (ndarray.fill)"): 0.33,
     ("warp_parts", "cv2.warpAffine + NumPy"): 4.0,
     ("warp_parts", "only write it all (ndarray.fill)"): 0.5,
+    ("people from maps", "cv2.resize + maximum_filter + NumPy loop"): 100.0,
+    ("find_peaks, from cells", "cv2.resize + cv2.dilate"): 20.0,
+    ("find_peaks, from pixels", "cv2.dilate"): 3.0,
+    ("limb_scores, from cells", "cv2.resize + NumPy loop"): 100.0,
+    ("assemble_people", "Python loop"): 10.0,
+    ("rasterize_pafs", "only write it all (ndarray.fill)"): 0.33,
+    ("rasterize_pafs", "NumPy in boxes"): 50.0,
+    ("distance_transform", "NumPy, all pairs of a line"): 4.0,
     ("rasterize_discs, reused buffer, two frames", "only write it all (memset)"): 0.9,
 }
 

@@ -15,6 +15,9 @@ double far_weight(double t) {
     return ((kCubic * t - 5 * kCubic) * t + 8 * kCubic) * t - 4 * kCubic;
 }
 
+// Lines are padded to a multiple of these, so that loops over them have no rest.
+constexpr std::int64_t kLanes = 4;
+
 // Pixels that follow each other on an axis, from a phase of the first cell on.
 struct Span {
     std::int64_t phase, count;
@@ -37,12 +40,11 @@ POSERT_INLINE void cubic_line(const double* weights, std::int64_t stride, Span s
     }
 }
 
-// tile: lines of tile_columns cells, one for each of lines; lines: as many of columns.count pixels; out: (rows.count,
-// columns.count).
+// tile: lines of tile_columns cells; lines: as many of `width` pixels, of which columns.count matter; out: (rows.count,
+// width).
 POSERT_CLONES void cubic_patch(const double* weights, std::int64_t stride, Span rows, Span columns, const double* tile,
-                               std::int64_t tile_rows, std::int64_t tile_columns, double* POSERT_RESTRICT lines,
-                               double* POSERT_RESTRICT out) {
-    const std::int64_t width = columns.count;
+                               std::int64_t tile_rows, std::int64_t tile_columns, std::int64_t width,
+                               double* POSERT_RESTRICT lines, double* POSERT_RESTRICT out) {
     for (std::int64_t row = 0; row < tile_rows; ++row)
         cubic_line(weights, stride, columns, tile + row * tile_columns, lines + row * width);
     std::int64_t phase = rows.phase;
@@ -50,9 +52,11 @@ POSERT_CLONES void cubic_patch(const double* weights, std::int64_t stride, Span 
     for (std::int64_t y = 0; y < rows.count; ++y) {
         const double a = weights[phase], b = weights[stride + phase], c = weights[2 * stride + phase],
                      d = weights[3 * stride + phase];
-        for (std::int64_t x = 0; x < width; ++x) {
-            out[y * width + x] =
-                ((a * line[x] + b * line[width + x]) + c * line[2 * width + x]) + d * line[3 * width + x];
+        for (std::int64_t block = 0; block < width; block += kLanes) {
+            const double* from = line + block;
+            double* POSERT_RESTRICT to = out + y * width + block;
+            for (std::int64_t i = 0; i < kLanes; ++i)
+                to[i] = ((a * from[i] + b * from[width + i]) + c * from[2 * width + i]) + d * from[3 * width + i];
         }
         if (++phase == stride) {
             phase = 0;
@@ -62,6 +66,10 @@ POSERT_CLONES void cubic_patch(const double* weights, std::int64_t stride, Span 
 }
 
 }  // namespace
+
+std::int64_t PatchReader::padded_width(std::int64_t columns) {
+    return (columns + kLanes - 1) / kLanes * kLanes;
+}
 
 std::vector<double> cubic_weights(std::int64_t stride) {
     std::vector<double> weights(static_cast<std::size_t>(4 * stride));
@@ -78,8 +86,9 @@ PatchReader::PatchReader(std::int64_t height, std::int64_t width, std::int64_t s
     : height_(height), width_(width), stride_(stride), weights_(cubic_weights(stride)) {
     const std::int64_t cells = (most + stride - 2) / stride + 4;  // of a line of pixels, with the taps of its ends
     tile_.resize(static_cast<std::size_t>(cells * cells));
-    lines_.resize(static_cast<std::size_t>(cells * most));
-    values_.resize(static_cast<std::size_t>(most * most));
+    const std::int64_t padded = padded_width(most);
+    lines_.resize(static_cast<std::size_t>(cells * padded));
+    values_.resize(static_cast<std::size_t>(most * padded));
 }
 
 const double* PatchReader::read(std::int64_t top, std::int64_t left, std::int64_t rows, std::int64_t columns) {
@@ -93,7 +102,7 @@ const double* PatchReader::read(std::int64_t top, std::int64_t left, std::int64_
             *tile++ = line[std::clamp<std::int64_t>(first.cell - 1 + j, 0, width_ - 1)];
     }
     cubic_patch(weights_.data(), stride_, {upper.phase, rows}, {first.phase, columns}, tile_.data(), tile_rows,
-                tile_columns, lines_.data(), values_.data());
+                tile_columns, padded_width(columns), lines_.data(), values_.data());
     return values_.data();
 }
 

@@ -35,8 +35,11 @@ class PatchReader {
 
     void set_map(const float* map) { map_ = map; }
 
-    // Pixels of the enlarged map, all inside it, row by row; they stay until the next call.
+    // Pixels of the enlarged map, all inside it, row by row; each row takes padded_width(columns). They stay until the
+    // next call.
     const double* read(std::int64_t top, std::int64_t left, std::int64_t rows, std::int64_t columns);
+
+    static std::int64_t padded_width(std::int64_t columns);
 
   private:
     std::int64_t height_, width_, stride_;

@@ -13,6 +13,11 @@ namespace posert {
 // Finds peaks in maps of one size. Not to be shared between threads.
 class EnlargedPeaks {
   public:
+    // Pixels on one axis; `end` is exclusive.
+    struct Range {
+        std::int64_t begin, end;
+    };
+
     EnlargedPeaks(Frame cells, std::int64_t stride, float threshold);
 
     // Appends the peaks in row-major order to `found`, until it holds at least `most`. `range` describes the map and
@@ -23,14 +28,8 @@ class EnlargedPeaks {
     Window<double> around(Pixel peak, std::int64_t reach);
 
   private:
-    // Pixels on one axis; `end` is exclusive.
-    struct Range {
-        std::int64_t begin, end;
-    };
-
     void search_row(std::int64_t row, std::vector<Pixel>& found);
     void search(Range rows, Range columns, std::vector<Pixel>& found);
-    Range candidates(std::int64_t cell, bool before, bool first, bool second, bool after, std::int64_t side) const;
 
     Frame cells_, frame_;
     std::int64_t stride_;

@@ -7,6 +7,7 @@
 
 #include "bicubic.hpp"
 #include "dispatch.hpp"
+#include "four.hpp"
 #include "rasterize_discs.hpp"
 #include "threads.hpp"
 
@@ -14,7 +15,7 @@ namespace posert {
 namespace {
 
 constexpr float kLeastLength = 1e-6F, kLeastScore = 1e-6F;
-constexpr int kLeastCount = 5, kMostCount = 25;
+constexpr float kLeastCount = 5, kMostCount = 25;
 
 struct Vector {
     float x, y;
@@ -32,9 +33,9 @@ class Axis {
         }
     }
 
-    // The nearest pixel, halves upwards.
+    // The nearest pixel, halves upwards; the first for what is not a number.
     POSERT_INLINE std::size_t nearest(float position) const {
-        return static_cast<std::size_t>(std::min(std::max(std::floor(position + 0.5F), 0.0F), last_));
+        return static_cast<std::size_t>(std::min(std::max(0.0F, std::floor(position + 0.5F)), last_));
     }
     POSERT_INLINE std::int64_t cell(std::size_t pixel) const { return places_[pixel].cell; }
     POSERT_INLINE const float* weights(std::size_t pixel) const { return weights_.data() + 4 * places_[pixel].phase; }
@@ -62,37 +63,34 @@ class Field {
         }
         const std::int64_t first_row = rows_.cell(row) - 1, first_column = columns_.cell(column) - 1;
         const float *down = rows_.weights(row), *right = columns_.weights(column);
-        Vector sums[4];
-        if (first_row >= 0 && first_row + 3 < maps_.height && first_column >= 0 && first_column + 3 < maps_.width) {
-            const float* corner = across_ + first_row * maps_.width + first_column;
-            for (std::int64_t i = 0; i < 4; ++i) sums[i].x = column_sum(corner + i, down);
-            for (std::int64_t i = 0; i < 4; ++i) sums[i].y = column_sum(corner + maps_.channel_stride + i, down);
-        } else {
-            border_sums(first_row, first_column, down, sums);
-        }
-        return {((right[0] * sums[0].x + right[1] * sums[1].x) + right[2] * sums[2].x) + right[3] * sums[3].x,
-                ((right[0] * sums[0].y + right[1] * sums[1].y) + right[2] * sums[2].y) + right[3] * sums[3].y};
+        if (first_row < 0 || first_row + 3 >= maps_.height || first_column < 0 || first_column + 3 >= maps_.width)
+            return at_border(first_row, first_column, down, right);
+        const float* corner = across_ + first_row * maps_.width + first_column;
+        return {cubic(corner, maps_.width, down, right),
+                cubic(corner + maps_.channel_stride, maps_.width, down, right)};
     }
 
   private:
-    POSERT_INLINE float column_sum(const float* top, const float* weights) const {
-        const std::int64_t step = maps_.width;
-        return ((weights[0] * top[0] + weights[1] * top[step]) + weights[2] * top[2 * step]) +
-               weights[3] * top[3 * step];
+    // Sixteen cells times their weights, along y first.
+    POSERT_INLINE static float cubic(const float* corner, std::int64_t step, const float* down, const float* right) {
+        const Four sums = ((down[0] * load_four(corner) + down[1] * load_four(corner + step)) +
+                           down[2] * load_four(corner + 2 * step)) +
+                          down[3] * load_four(corner + 3 * step);
+        const Four terms = load_four(right) * sums;
+        return ((terms[0] + terms[1]) + terms[2]) + terms[3];
     }
 
-    void border_sums(std::int64_t first_row, std::int64_t first_column, const float* weights, Vector* sums) const {
-        for (std::int64_t i = 0; i < 4; ++i) {
-            const std::int64_t column = std::clamp<std::int64_t>(first_column + i, 0, maps_.width - 1);
-            Vector terms[4];
-            for (std::int64_t tap = 0; tap < 4; ++tap) {
-                const std::int64_t row = std::clamp<std::int64_t>(first_row + tap, 0, maps_.height - 1);
-                const float* place = across_ + row * maps_.width + column;
-                terms[tap] = {weights[tap] * place[0], weights[tap] * place[maps_.channel_stride]};
-            }
-            sums[i] = {((terms[0].x + terms[1].x) + terms[2].x) + terms[3].x,
-                       ((terms[0].y + terms[1].y) + terms[2].y) + terms[3].y};
+    // A pixel some of whose cells lie beyond the map, where its border is repeated.
+    Vector at_border(std::int64_t first_row, std::int64_t first_column, const float* down, const float* right) const {
+        float cells[2][16];
+        for (std::int64_t i = 0; i < 16; ++i) {
+            const std::int64_t row = std::clamp<std::int64_t>(first_row + i / 4, 0, maps_.height - 1);
+            const std::int64_t column = std::clamp<std::int64_t>(first_column + i % 4, 0, maps_.width - 1);
+            const float* place = across_ + row * maps_.width + column;
+            cells[0][i] = place[0];
+            cells[1][i] = place[maps_.channel_stride];
         }
+        return {cubic(cells[0], 4, down, right), cubic(cells[1], 4, down, right)};
     }
 
     const FieldMaps& maps_;
@@ -121,23 +119,74 @@ struct Candidates {
 
 // Lines from one first peak to all second ones.
 struct Lines {
-    std::vector<float> length, unit_x, unit_y, component;  // component: of the field at the first peak
+    std::vector<float> delta_x, delta_y, length, unit_x, unit_y;
+    std::vector<float> count;          // samples
+    std::vector<float> first, middle;  // component of the field at the first sample, and at that with number count / 2
 
-    void resize(std::size_t count) {
-        for (auto* values : {&length, &unit_x, &unit_y, &component}) values->resize(count);
+    void resize(std::size_t size) {
+        for (auto* values : {&delta_x, &delta_y, &length, &unit_x, &unit_y, &count, &first, &middle})
+            values->resize(size);
     }
 };
 
-POSERT_CLONES void make_lines(float ax, float ay, Vector field, const float* POSERT_RESTRICT bx,
-                              const float* POSERT_RESTRICT by, std::size_t count, float* POSERT_RESTRICT length,
-                              float* POSERT_RESTRICT unit_x, float* POSERT_RESTRICT unit_y,
-                              float* POSERT_RESTRICT component) {
-    for (std::size_t i = 0; i < count; ++i) {
-        const float dx = bx[i] - ax, dy = by[i] - ay;
-        length[i] = std::sqrt(dx * dx + dy * dy);
-        unit_x[i] = dx / length[i];
-        unit_y[i] = dy / length[i];
-        component[i] = unit_x[i] * field.x + unit_y[i] * field.y;
+// Pointers to the arrays of `Lines`, and the number of lines.
+struct LineArrays {
+    std::size_t size;
+    float *delta_x, *delta_y, *length, *unit_x, *unit_y, *count, *first, *middle;
+
+    explicit LineArrays(Lines& lines)
+        : size(lines.count.size()),
+          delta_x(lines.delta_x.data()),
+          delta_y(lines.delta_y.data()),
+          length(lines.length.data()),
+          unit_x(lines.unit_x.data()),
+          unit_y(lines.unit_y.data()),
+          count(lines.count.data()),
+          first(lines.first.data()),
+          middle(lines.middle.data()) {}
+};
+
+// All of the lines but the middle. samples: as in the options.
+POSERT_CLONES void make_lines(Vector start, Vector field, const float* POSERT_RESTRICT bx,
+                              const float* POSERT_RESTRICT by, int samples, const LineArrays& lines) {
+    float *POSERT_RESTRICT delta_x = lines.delta_x, *POSERT_RESTRICT delta_y = lines.delta_y;
+    float *POSERT_RESTRICT length = lines.length, *POSERT_RESTRICT first = lines.first;
+    float *POSERT_RESTRICT unit_x = lines.unit_x, *POSERT_RESTRICT unit_y = lines.unit_y;
+    float* POSERT_RESTRICT count = lines.count;
+    for (std::size_t i = 0; i < lines.size; ++i) {
+        const float dx = bx[i] - start.x, dy = by[i] - start.y, norm = std::sqrt(dx * dx + dy * dy);
+        delta_x[i] = dx;
+        delta_y[i] = dy;
+        length[i] = norm;
+        unit_x[i] = dx / norm;
+        unit_y[i] = dy / norm;
+        first[i] = unit_x[i] * field.x + unit_y[i] * field.y;
+    }
+    if (samples > 0) {
+        std::fill_n(count, lines.size, static_cast<float>(samples));
+        return;
+    }
+    for (std::size_t i = 0; i < lines.size; ++i) {
+        const float across = std::fabs(delta_x[i]), down = std::fabs(delta_y[i]);
+        const float wanted = std::floor(std::sqrt(5.0F * (across > down ? across : down)) + 0.5F);
+        const float enough = wanted < kMostCount ? wanted : kMostCount;
+        count[i] = enough > kLeastCount ? enough : kLeastCount;
+    }
+}
+
+// One sample of a line: the field's component at `step` of `parts` of the way.
+POSERT_INLINE float component_at(const Field& field, Vector start, const LineArrays& lines, std::size_t i, float step,
+                                 float parts) {
+    const Vector here = field.at(start.x + step * lines.delta_x[i] / parts, start.y + step * lines.delta_y[i] / parts);
+    return lines.unit_x[i] * here.x + lines.unit_y[i] * here.y;
+}
+
+// Most wrong pairs show in the middle of their line. Taken for all of them before anything is decided, these samples
+// do not wait for each other.
+POSERT_CLONES void sample_middles(const Field& field, Vector start, bool with_end, const LineArrays& lines) {
+    for (std::size_t i = 0; i < lines.size; ++i) {
+        const float count = lines.count[i], parts = with_end ? count - 1 : count;
+        lines.middle[i] = component_at(field, start, lines, i, std::floor(0.5F * count), parts);
     }
 }
 
@@ -157,45 +206,36 @@ class Scorer {
         }
     }
 
-    // The score of the line that begins at (ax, ay), along (dx, dy). `first` is the component of its first sample.
-    POSERT_INLINE float score(const Field& field, float ax, float ay, Vector delta, Vector unit, float length,
-                              float first) const {
+    // The score of a line.
+    POSERT_INLINE float score(const Field& field, Vector start, const LineArrays& lines, std::size_t i) const {
+        const float length = lines.length[i];
         if (!(length > kLeastLength && length < std::numeric_limits<float>::infinity())) return 0;
-        const int count = options_.samples > 0 ? options_.samples : count_for(delta);
-        const int parts = options_.samples > 0 ? count - 1 : count;
-        const float value = mean(field, ax, ay, delta, unit, count, parts, first);
+        const float value = mean(field, start, lines, i);
         const float other = length < near_ ? options_.near_score : 0.0F;
         const float result = std::isnan(value) ? other : value + std::min(options_.length_limit / length - 1, 0.0F);
         return result > kLeastScore && result < std::numeric_limits<float>::infinity() ? result : 0.0F;
     }
 
   private:
-    POSERT_INLINE static int count_for(Vector delta) {
-        const float longer = std::max(std::fabs(delta.x), std::fabs(delta.y));
-        const float count = std::floor(std::sqrt(5.0F * longer) + 0.5F);
-        return static_cast<int>(std::clamp(count, static_cast<float>(kLeastCount), static_cast<float>(kMostCount)));
-    }
-
     POSERT_INLINE bool accepts(float component) const {
         return component > options_.sample_threshold && component < std::numeric_limits<float>::infinity();
     }
 
-    // The mean of the accepted samples, NaN if too few are. Samples are taken in the order in which wrong pairs show
-    // soonest, and added in that along the line.
-    POSERT_INLINE float mean(const Field& field, float ax, float ay, Vector delta, Vector unit, int count, int parts,
-                             float first) const {
+    // The mean of the accepted samples, added in their order along the line; NaN if too few are.
+    POSERT_INLINE float mean(const Field& field, Vector start, const LineArrays& lines, std::size_t i) const {
         constexpr float kTooFew = std::numeric_limits<float>::quiet_NaN();
-        float components[kMaxSamples];
+        const int count = static_cast<int>(lines.count[i]), middle = count / 2;
+        const float parts = options_.samples > 0 ? lines.count[i] - 1 : lines.count[i];
         int failures_left = count - needed_[count];
-        components[0] = first;
-        if (failures_left < 0 || (!accepts(first) && --failures_left < 0)) return kTooFew;
-        const auto divisor = static_cast<float>(parts);
-        const int middle = count / 2;
-        for (int turn = 1; turn < count; ++turn) {
-            const int k = turn == 1 ? middle : (turn <= middle ? turn - 1 : turn);
-            const auto step = static_cast<float>(k);
-            const Vector here = field.at(ax + step * delta.x / divisor, ay + step * delta.y / divisor);
-            components[k] = unit.x * here.x + unit.y * here.y;
+        failures_left -= !accepts(lines.first[i]);
+        failures_left -= !accepts(lines.middle[i]);
+        if (failures_left < 0) return kTooFew;
+        float components[kMaxSamples];
+        components[0] = lines.first[i];
+        components[middle] = lines.middle[i];
+        for (int k = 1; k < count; ++k) {
+            if (k == middle) continue;
+            components[k] = component_at(field, start, lines, i, static_cast<float>(k), parts);
             if (!accepts(components[k]) && --failures_left < 0) return kTooFew;
         }
         float total = 0, accepted = 0;
@@ -212,13 +252,10 @@ class Scorer {
     int needed_[kMaxSamples + 1] = {};
 };
 
-// Scores the lines from one first peak to all second ones.
-POSERT_CLONES void score_lines(const Scorer& scorer, const Field& field, float ax, float ay, const Candidates& second,
-                               const Lines& lines, float* row) {
-    for (std::size_t b = 0; b < second.x.size(); ++b) {
-        row[second.index[b]] = scorer.score(field, ax, ay, {second.x[b] - ax, second.y[b] - ay},
-                                            {lines.unit_x[b], lines.unit_y[b]}, lines.length[b], lines.component[b]);
-    }
+// Scores the lines from one first peak to all second ones, which have these places in a row of the result.
+POSERT_CLONES void score_lines(const Scorer& scorer, const Field& field, Vector start, const LineArrays& lines,
+                               const std::int64_t* places, float* row) {
+    for (std::size_t i = 0; i < lines.size; ++i) row[places[i]] = scorer.score(field, start, lines, i);
 }
 
 }  // namespace
@@ -243,11 +280,13 @@ void limb_scores(const float* peaks, std::int64_t joints, const FieldMaps& field
             second.collect(peaks + 3 * most * (item * joints + options.limbs[2 * limb + 1]), most);
             lines.resize(second.x.size());
             field.set_limb(fields.data + item * fields.item_stride + 2 * limb * fields.channel_stride);
+            const LineArrays arrays(lines);
             for (std::size_t a = 0; a < first.x.size(); ++a) {
-                const float ax = first.x[a], ay = first.y[a];
-                make_lines(ax, ay, field.at(ax, ay), second.x.data(), second.y.data(), second.x.size(),
-                           lines.length.data(), lines.unit_x.data(), lines.unit_y.data(), lines.component.data());
-                score_lines(scorer, field, ax, ay, second, lines, to + first.index[a] * most);
+                const Vector start{first.x[a], first.y[a]};
+                make_lines(start, field.at(start.x, start.y), second.x.data(), second.y.data(), options.samples,
+                           arrays);
+                sample_middles(field, start, options.samples > 0, arrays);
+                score_lines(scorer, field, start, arrays, second.index.data(), to + first.index[a] * most);
             }
         }
     });

@@ -100,22 +100,19 @@ POSERT_INLINE std::int32_t may_peak(const Net& n, float limit, float slack) {
     return (greatest(n) <= limit) | never ? 0 : 1;
 }
 
-// Four rows of a map, as padded cells and the control points between them.
+// Extremes of the control points in x of four rows of a map.
 struct FourRows {
-    const float *cells[4], *second[4], *third[4];
+    const float *most[4], *least[4];
 };
-
-POSERT_INLINE Curve column(const float* const rows[4], std::int64_t i) {
-    return curve(rows[0][i], rows[1][i], rows[2][i], rows[3][i]);
-}
 
 // Whether each block of a row may exceed the limit.
 POSERT_CLONES void flag_above(const FourRows& rows, std::int64_t count, float limit,
                               std::uint8_t* POSERT_RESTRICT flags) {
+    const float *before = rows.least[0], *upper = rows.most[1], *lower = rows.most[2], *after = rows.least[3];
     for (std::int64_t i = 0; i < count; ++i) {
-        const Net n{column(rows.cells, i + 1), column(rows.second, i), column(rows.third, i),
-                    column(rows.cells, i + 2)};
-        flags[i] = greatest(n) <= limit ? 0 : kAbove;
+        const float second = second_control(before[i], upper[i], lower[i]);
+        const float third = second_control(after[i], lower[i], upper[i]);
+        flags[i] = greatest(upper[i], second, third, lower[i]) <= limit ? 0 : kAbove;
     }
 }
 
@@ -143,11 +140,12 @@ POSERT_CLONES void flag_halves(const Batch& batch, float limit, float slack, std
     }
 }
 
-POSERT_CLONES void control_points(const float* POSERT_RESTRICT cells, std::int64_t count, float* POSERT_RESTRICT second,
-                                  float* POSERT_RESTRICT third) {
+POSERT_CLONES void find_extremes(const float* POSERT_RESTRICT cells, std::int64_t count, float* POSERT_RESTRICT most,
+                                 float* POSERT_RESTRICT least) {
     for (std::int64_t i = 0; i < count; ++i) {
-        second[i] = second_control(cells[i], cells[i + 1], cells[i + 2]);
-        third[i] = second_control(cells[i + 3], cells[i + 2], cells[i + 1]);
+        const Curve c = curve(cells[i], cells[i + 1], cells[i + 2], cells[i + 3]);
+        most[i] = greatest(c.first, c.second, c.third, c.fourth);
+        least[i] = lesser(lesser(c.first, c.second), lesser(c.third, c.fourth));
     }
 }
 
@@ -157,11 +155,11 @@ PeakBlocks::PeakBlocks(std::int64_t height, std::int64_t width)
     : height_(height),
       width_(width),
       padded_(width + 16),
-      controls_(static_cast<std::size_t>(4 * 3 * padded_)),
+      rows_(static_cast<std::size_t>(4 * 3 * padded_)),
       flags_(static_cast<std::size_t>(3 * padded_)) {}
 
-PeakBlocks::ControlRow PeakBlocks::control_row(std::int64_t row) const {
-    float* cells = controls_.data() + ((row + 4) % 4) * 3 * padded_;
+PeakBlocks::PaddedRow PeakBlocks::padded_row(std::int64_t row) const {
+    float* cells = rows_.data() + ((row + 4) % 4) * 3 * padded_;
     return {cells, cells + padded_, cells + 2 * padded_};
 }
 
@@ -195,20 +193,21 @@ void PeakBlocks::advance() {
 // Cell c of a row has place c + 2. Rows beyond the map repeat its border.
 void PeakBlocks::load(std::int64_t row) {
     const float* from = map_ + std::clamp<std::int64_t>(row, 0, height_ - 1) * width_;
-    const ControlRow to = control_row(row);
+    const PaddedRow to = padded_row(row);
     to.cells[0] = to.cells[1] = from[0];
     std::memcpy(to.cells + 2, from, static_cast<std::size_t>(width_) * sizeof(float));
     to.cells[width_ + 2] = to.cells[width_ + 3] = from[width_ - 1];
-    control_points(to.cells, width_ + 1, to.second, to.third);
+    find_extremes(to.cells, width_ + 1, to.most, to.least);
 }
 
 void PeakBlocks::classify(std::int64_t row) {
     FourRows four;
+    const float* cells[4];
     for (std::int64_t i = 0; i < 4; ++i) {
-        const ControlRow from = control_row(row - 1 + i);
-        four.cells[i] = from.cells;
-        four.second[i] = from.second;
-        four.third[i] = from.third;
+        const PaddedRow from = padded_row(row - 1 + i);
+        cells[i] = from.cells;
+        four.most[i] = from.most;
+        four.least[i] = from.least;
     }
     std::uint8_t* own = flags(row);
     flag_above(four, width_ + 1, limit_, own);
@@ -222,7 +221,7 @@ void PeakBlocks::classify(std::int64_t row) {
         const std::int64_t some = std::min(kBatch, count - first);
         for (int y = 0; y < 4; ++y) {
             for (int x = 0; x < 4; ++x) {
-                for (std::int64_t i = 0; i < some; ++i) batch.cells[y][x][i] = four.cells[y][places[i] + x];
+                for (std::int64_t i = 0; i < some; ++i) batch.cells[y][x][i] = cells[y][places[i] + x];
             }
         }
         flag_halves(batch, limit_, slack_, halves);

@@ -49,19 +49,19 @@ class PeakBlocks {
     const std::uint8_t* below() const { return flags(row_ + 1); }
 
   private:
-    // Cells of a row of the map, of which the first and the last are repeated once more, and the control points
-    // between.
-    struct ControlRow {
-        float *cells, *second, *third;
+    // Cells of a row of the map, of which the first and the last are repeated, and the extremes of the control points
+    // between each two of them.
+    struct PaddedRow {
+        float *cells, *most, *least;
     };
 
-    ControlRow control_row(std::int64_t row) const;
+    PaddedRow padded_row(std::int64_t row) const;
     std::uint8_t* flags(std::int64_t row) const;
     void load(std::int64_t row);
     void classify(std::int64_t row);
 
     std::int64_t height_, width_, padded_, row_ = -1;  // padded_: width of a row of either kind, with room behind
-    mutable std::vector<float> controls_;              // (4 rows of the map, 3, padded)
+    mutable std::vector<float> rows_;                  // (4 rows of the map, 3, padded)
     mutable std::vector<std::uint8_t> flags_;          // (3 rows of blocks, padded)
     std::vector<std::int64_t> places_;                 // blocks of a row that may be above the threshold
     const float* map_ = nullptr;
