@@ -129,7 +129,8 @@ def explain(name: str, *inputs: Any) -> str:
     native = native_module()
     on_gpu = any(_tensors.is_tensor(value) for value in inputs)
     missing = NO_TRITON.get(name) or _triton.problem()
-    chosen = "triton" if on_gpu else "reference" if isinstance(native, str) else "native"
+    for_gpu = "nothing" if missing else "triton"
+    chosen = for_gpu if on_gpu else "reference" if isinstance(native, str) else "native"
     notes = {"reference": "NumPy in float64, the definition"}
     if isinstance(native, str):
         notes["native"] = f"passed over: {native}"

@@ -8,7 +8,7 @@ import pytest
 from cases import CASES, Case, call
 
 from posert import ops
-from posert.errors import InputError
+from posert.errors import InputError, MissingDependency
 from posert.ops import _dispatch, _tensors, _triton
 
 torch = pytest.importorskip("torch", reason="tensors are torch's; pip install posert[gpu]")
@@ -107,6 +107,13 @@ def test_a_tensor_decides_for_triton(device: str):
     for backend in ("native", "reference"):
         with pytest.raises(InputError, match="takes NumPy arrays"):
             ops.rasterize_discs(points, (5, 6), backend=backend)
+
+
+def test_an_operation_without_a_kernel_says_so(device: str):
+    maps = torch.zeros((1, 2, 5, 6), device=device)
+    assert ops.explain("distance_transform", maps).startswith("distance_transform: nothing\n")
+    with pytest.raises(MissingDependency, match="runs on the CPU alone"):
+        ops.distance_transform(maps, (0.03, 0.03), [(0, 0), (1, 1)])
 
 
 def test_any_dtype_of_keypoints_and_no_gradients(device: str):
