@@ -24,7 +24,7 @@ def having(*operations: str) -> list[Any]:
 
 
 def for_the_layout_of_memory(cases: list[Case]) -> list[Case]:
-    """The cases that tests of memory and of tensors run with: in the interpreter, which is slow, at most four an operation.
+    """The cases that tests of memory and of tensors run with: in the interpreter, which is slow, two an operation.
 
     Equivalence tests run with all but those called "many", which are there for the threads of the native kernels.
     """
@@ -33,6 +33,6 @@ def for_the_layout_of_memory(cases: list[Case]) -> list[Case]:
     chosen: dict[tuple[str, str], Case] = {}
     for case in cases:
         kind = case.name.partition("-")[0]
-        if kind != "many" and not case.name.endswith("-many") and sum(op == case.op for op, _ in chosen) < 4:
+        if kind != "many" and not case.name.endswith("-many") and sum(op == case.op for op, _ in chosen) < 2:
             chosen.setdefault((case.op, kind), case)
     return list(chosen.values())

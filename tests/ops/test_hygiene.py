@@ -36,7 +36,7 @@ def same(first: tuple[np.ndarray, ...], second: tuple[np.ndarray, ...]) -> bool:
 
 
 @with_backend
-@pytest.mark.parametrize("poison", [0xCD, 0xFF])
+@pytest.mark.parametrize("poison", [0xCD] if backends.INTERPRETED else [0xCD, 0xFF])
 def test_writes_all_of_out_and_nothing_else(case: Case, backend: str, poison: int):
     wanted = call(case, case.arguments(), backend=backend)
     memory, out, outside = poisoned(wanted[0].shape, wanted[0].dtype, poison)
@@ -73,7 +73,7 @@ def misaligned(value: Any) -> Any:
 
 
 @with_backend
-@pytest.mark.parametrize("change", [strange, misaligned])
+@pytest.mark.parametrize("change", [strange] if backends.INTERPRETED else [strange, misaligned])
 def test_layout_of_inputs_does_not_matter(case: Case, backend: str, change: Callable[[Any], Any]):
     positional, named = case.arguments()
     changed = (tuple(change(value) for value in positional), {name: change(value) for name, value in named.items()})
