@@ -60,11 +60,11 @@ def place() -> str:
 
 
 def capability(device: torch.device) -> int:
-    """Compute capability of a device, 90 for 9.0; the least that is supported where kernels are interpreted."""
+    """Compute capability of a device, 90 for 9.0; 0 where kernels are interpreted."""
     import torch
 
     if device.type != "cuda":
-        return LEAST_CAPABILITY
+        return 0
     major, minor = torch.cuda.get_device_capability(device)
     return 10 * major + minor
 
@@ -72,10 +72,11 @@ def capability(device: torch.device) -> int:
 def tuned(table: Mapping[int, Setting], device: torch.device) -> Setting:
     """The entry of a static table for the newest architecture that is not newer than the device; 80 is always there.
 
+    An entry 0 is for the interpreter, which takes longer by the program and not by the pixel; without one it takes that of 80.
     Tables are static because measuring at the first launch would make the host wait, and cannot be done in a graph capture.
     """
     here = capability(device)
-    return table[max(known for known in table if known <= here)]
+    return table[max((known for known in table if known <= here), default=LEAST_CAPABILITY)]
 
 
 def launch(kernel: Any, grid: tuple[int, ...], arguments: tuple[Any, ...], **options: Any) -> None:

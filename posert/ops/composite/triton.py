@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Compute capability -> pixels a program, warps.
-TUNING = {80: (1024, 8)}
+TUNING = {0: (16384, 8), 80: (1024, 8)}
 
 # The same for 8-bit pictures: bytes. Four a thread: with more, its neighbours read further apart.
-TUNING_UINT8 = {80: (1024, 8)}
+TUNING_UINT8 = {0: (16384, 8), 80: (1024, 8)}
 
 
 @triton.jit

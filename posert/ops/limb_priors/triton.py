@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Compute capability -> pixels a program, warps.
-TUNING = {80: (64, 4)}
+TUNING = {0: (8192, 4), 80: (64, 4)}
 
 CHANNELS = tl.constexpr(len(UNSEEN_PARTS) + 1)
 PADDED = tl.constexpr(16)  # channels as a power of two

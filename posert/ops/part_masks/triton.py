@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Compute capability -> pixels a program, warps.
-TUNING = {80: (64, 4)}
+TUNING = {0: (8192, 4), 80: (64, 4)}
 
 
 @triton.jit

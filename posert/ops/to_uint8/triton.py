@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Compute capability -> bytes a program, warps. Four bytes a thread: with more, its neighbours read further apart.
-TUNING = {80: (1024, 8)}
+TUNING = {0: (16384, 8), 80: (1024, 8)}
 
 
 @triton.jit

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Compute capability -> rows and columns a program, warps. With more pixels a thread, registers are spilled.
-TUNING = {80: (4, 64, 4)}
+TUNING = {0: (64, 64, 4), 80: (4, 64, 4)}
 
 
 @triton.jit
