@@ -28,6 +28,7 @@ from triton.compiler import ASTSource
 from posert.ops import _dispatch, _triton
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+from backends import of_every_kind
 from cases import CASES, Case, call
 
 CAPABILITIES = (80, 86, 89, 90, 100, 120)
@@ -189,7 +190,7 @@ def main() -> int:
     parser.add_argument("--capability", type=int, action="append", help="80 for sm_80 and so on; all six if left out")
     parser.add_argument("--only", help="one operation")
     arguments = parser.parse_args()
-    cases = [case for case in CASES if arguments.only in (None, case.op)]
+    cases = [case for case in of_every_kind(CASES, 5) if arguments.only in (None, case.op)]
     print(f"Triton {triton.__version__}. Registers a thread / bytes of shared memory a program, the most of all variants.\n")
     print("\n".join(table(cases, arguments.capability or CAPABILITIES)))
     return 0

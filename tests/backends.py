@@ -30,9 +30,14 @@ def for_the_layout_of_memory(cases: list[Case]) -> list[Case]:
     """
     if not INTERPRETED:
         return cases
+    return of_every_kind(cases, 2)
+
+
+def of_every_kind(cases: list[Case], most: int) -> list[Case]:
+    """The first case of each kind, which is what its name begins with; of every operation `most` at most, none called "many"."""
     chosen: dict[tuple[str, str], Case] = {}
     for case in cases:
         kind = case.name.partition("-")[0]
-        if kind != "many" and not case.name.endswith("-many") and sum(op == case.op for op, _ in chosen) < 2:
+        if kind != "many" and not case.name.endswith("-many") and sum(op == case.op for op, _ in chosen) < most:
             chosen.setdefault((case.op, kind), case)
     return list(chosen.values())

@@ -17,7 +17,7 @@ import triton_resources
 @pytest.mark.parametrize("capability", triton_resources.CAPABILITIES)
 @pytest.mark.parametrize("op", [op for op in OPERATIONS if op not in NO_TRITON])
 def test_compiles_without_spilling(op: str, capability: int):
-    launches = triton_resources.launches([case for case in CASES if case.op == op], capability)
+    launches = triton_resources.launches(backends.of_every_kind([case for case in CASES if case.op == op], 5), capability)
     assert launches
     for launch in launches:
         needs = triton_resources.compiled(launch, capability)
