@@ -49,7 +49,7 @@ def rasterize_pafs(
         overlap: where limbs of one kind of several people meet, "last" keeps the last person's vector, as the published code
             does, and "average" the mean of all, as the paper says.
         out: float32 (N, 2 L, height, width) to write into; its last three dimensions must be packed.
-        backend: "native", "reference" or None (the fastest).
+        backend: "native", "triton", "reference" or None (the fastest).
 
     Returns:
         float32 (N, 2 L, height, width) in [-1, 1]: channel 2 l is x and channel 2 l + 1 is y of limb l; 0 where no limb is.
