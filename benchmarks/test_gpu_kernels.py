@@ -106,6 +106,11 @@ def decode_heatmaps(method: str) -> Callable[[], Kernel]:
     return build
 
 
+def rasterize_pafs() -> Kernel:
+    crowds = standing(4 * PEOPLE).reshape(PEOPLE, 4, 18, 3)
+    return Kernel((crowds, (46, 46)), 0, {"stride": 8}, tolerance=1e-6)
+
+
 def limb_priors() -> Kernel:
     return Kernel((standing_cpm14(PEOPLE), (SIDE, SIDE)), 0)
 
@@ -158,6 +163,7 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
     "pose_mask": pose_mask,
     "closing": closing,
     **{f"decode_heatmaps, {method}": decode_heatmaps(method) for method in ("argmax", "quarter", "softargmax", "upsampled")},
+    "rasterize_pafs": rasterize_pafs,
     "limb_priors": limb_priors,
     "part_masks": part_masks,
     "warp_parts": warp_parts,
