@@ -69,6 +69,8 @@ _LEGS_UP = _side("right", "ankle", "knee", "hip") + _side("left", "hip", "knee",
 _ARMS_ACROSS = _side("right", "wrist", "elbow", "shoulder") + _side("left", "shoulder", "elbow", "wrist")
 
 _OPENPOSE_BODY = ((1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7), (1, 8), (8, 9), (9, 10), (1, 11), (11, 12), (12, 13))
+_CPM_ARMS = ((0, 1), (1, 2), (1, 5), (2, 3), (3, 4), (5, 6), (6, 7))
+_CPM_LIMBS = (*_CPM_ARMS, (2, 8), (5, 11), (8, 11), (8, 9), (9, 10), (11, 12), (12, 13))
 
 SKELETONS: dict[str, Skeleton] = {
     skeleton.name: skeleton
@@ -132,25 +134,11 @@ SKELETONS: dict[str, Skeleton] = {
                 (2, 3),
             ),
         ),
-        Skeleton(
-            "cpm14",
-            ("head_top", "neck", *_RIGHT_LEFT_ARMS, *_RIGHT_LEFT_LEGS),
-            (
-                (0, 1),
-                (1, 2),
-                (1, 5),
-                (2, 3),
-                (3, 4),
-                (5, 6),
-                (6, 7),
-                (2, 8),
-                (5, 11),
-                (8, 11),
-                (8, 9),
-                (9, 10),
-                (11, 12),
-                (12, 13),
-            ),
+        Skeleton("cpm14", ("head_top", "neck", *_RIGHT_LEFT_ARMS, *_RIGHT_LEFT_LEGS), _CPM_LIMBS),
+        Skeleton(  # what posert's own networks find: all that lsp14, cpm14 and coco18 have
+            "lsp19",
+            ("head_top", "neck", *_RIGHT_LEFT_ARMS, *_RIGHT_LEFT_LEGS, "nose", "right_eye", "left_eye", "right_ear", "left_ear"),
+            (*_CPM_LIMBS, (1, 14), (14, 15), (15, 17), (14, 16), (16, 18)),
         ),
     )
 }

@@ -13,7 +13,7 @@ FLIPS = {
     "mpii16": [5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10],
     "cpm14": [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10],
 }
-SIZES = {"coco17": 17, "coco18": 18, "body25": 25, "mpii16": 16, "lsp14": 14, "cpm14": 14}
+SIZES = {"coco17": 17, "coco18": 18, "body25": 25, "mpii16": 16, "lsp14": 14, "cpm14": 14, "lsp19": 19}
 
 
 def random_keypoints(name: str, people: int = 5) -> np.ndarray:

@@ -45,7 +45,7 @@ def view(
 
     Args:
         image: uint8 (H, W, 3), RGB.
-        keypoints: float32 (K, 3) in image pixels.
+        keypoints: float32 (K, 2 or more): x, y in image pixels; what follows them goes along.
         box: the person: x0, y0, x1, y1.
         size: rows and columns of the view.
         flip: the skeleton's mirror permutation.
@@ -53,7 +53,7 @@ def view(
         rng: source of chance.
 
     Returns:
-        The view, uint8 (size, 3), and its keypoints in view pixels.
+        The view, uint8 (size, 3), and its keypoints, x and y in view pixels.
     """
     height, width = size
     zoom = min(width / (box[2] - box[0]), height / (box[3] - box[1])) / amount.padding

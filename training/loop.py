@@ -4,16 +4,19 @@ from.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from rich.progress import track
+from torch import Tensor, nn
 
 
 def seed_everything(seed: int) -> None:
@@ -68,3 +71,59 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """Read a checkpoint (tensors and plain values only), or None where there is none."""
     return torch.load(path, map_location="cpu", weights_only=True) if path.exists() else None
+
+
+CHECKPOINT_EVERY = 100
+
+
+def run(
+    title: str,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    step: Callable[[int], Mapping[str, float]],
+    steps: int,
+    batch: int,
+    out: Path,
+    evaluate: Callable[[dict[str, Tensor], int], Mapping[str, Any]],
+    evaluate_every: int,
+) -> Average:
+    """Train to the last step, from the checkpoint in `out` if there is one, and keep a log there.
+
+    Args:
+        title: of the progress bar.
+        modules: all that is trained; ``"model"`` is the one whose weights are averaged.
+        optimizers: all that have a state; their rates follow `cosine_rate`.
+        step: takes the number of a step, updates the modules, returns its losses.
+        steps: how many.
+        batch: pictures that a step sees, for the log.
+        out: folder of ``checkpoint.pt`` and ``log.jsonl``.
+        evaluate: takes the averaged weights and the number of steps done, returns scores for the log.
+        evaluate_every: steps.
+
+    Returns:
+        The averaged weights.
+    """
+    average, path, start = Average(modules["model"]), out / "checkpoint.pt", 0
+    out.mkdir(parents=True, exist_ok=True)
+    if state := load_checkpoint(path):
+        start = state["step"]
+        for name, part in {**modules, **optimizers}.items():
+            part.load_state_dict(state[name])
+        average.state, average.updates = state["average"], state["updates"]
+    began = time.perf_counter()
+    for number in track(range(start, steps), title, disable=start >= steps):
+        for optimizer in optimizers.values():
+            set_rate(optimizer, cosine_rate(number, steps))
+        losses = step(number)
+        average.update(modules["model"])
+        done = number + 1
+        if done % CHECKPOINT_EVERY == 0 or done == steps:
+            parts = {name: part.state_dict() for name, part in {**modules, **optimizers}.items()}
+            save_checkpoint(path, parts | {"average": average.state, "updates": average.updates, "step": done})
+            speed = round((done - start) * batch / (time.perf_counter() - began), 1)
+            line = {"step": done, **losses, "per_second": speed}
+            if done % evaluate_every == 0 or done == steps:
+                line |= evaluate(average.state, done)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+    return average

@@ -14,9 +14,11 @@ from posert.errors import InputError  # noqa: E402
 from posert.skeleton import SKELETONS  # noqa: E402
 from training.augment import Augmentation, view  # noqa: E402
 from training.data import lsp, market1501  # noqa: E402
+from training.views import ViewSampler  # noqa: E402
 
 LSP = SKELETONS["lsp14"].joints
 CPM = SKELETONS["cpm14"].joints
+FACES = SKELETONS["lsp19"].joints
 
 
 def write_lsp(root: Path, joints: np.ndarray, digits: int) -> Path:
@@ -29,13 +31,16 @@ def write_lsp(root: Path, joints: np.ndarray, digits: int) -> Path:
 
 def test_lsp(tmp_path: Path) -> None:
     joints = np.random.default_rng().uniform(1, 30, (3, 14, 4))
+    joints[2] = np.arange(4) == 1
     data = lsp.load_lsp(write_lsp(tmp_path / "lsp", joints, 4))
     assert len(data) == 4
     assert data.image(2).shape == (40, 30, 3)
     np.testing.assert_allclose(
         data.keypoints[1, CPM.index("left_knee"), :2], joints[:2, LSP.index("left_knee"), 1] - 1, atol=1e-4
     )
-    assert (data.keypoints[..., 2] == 1).all()
+    assert (data.keypoints[:, :14, 2] == 1).all()
+    assert (data.keypoints[:, 14:, 2] == 0).all()  # the face has no labels
+    assert data.occluded[:, :14].all(1).tolist() == [False, True, False, False]
     box = data.boxes()[3]
     np.testing.assert_allclose(box, [*(joints[:2, :, 3].min(1) - 1), *joints[:2, :, 3].max(1)], atol=1e-4)
 
@@ -47,15 +52,18 @@ def test_lspet_ignores_what_is_not_visible_and_takes_the_networks_labels(tmp_pat
     root = write_lsp(tmp_path / "lspet", joints, 5)
     crowd = lsp.load_lspet(root)
     assert np.isnan(crowd.keypoints[0, CPM.index("head_top"), :2]).all()
-    assert (crowd.keypoints[1, :, 2] == 1).all()
+    assert (crowd.keypoints[1, :14, 2] == 1).all()
     found = np.zeros((2, 17, 3), np.float16)
     found[0, SKELETONS["coco17"].joints.index("right_wrist")] = (7, 9, 0.9)
     found[0, SKELETONS["coco17"].joints.index("left_wrist")] = (3, 4, 0.3)
+    found[1, SKELETONS["coco17"].joints.index("left_ear")] = (5, 6, 0.5)
     np.savez(root / lsp.NETWORK_LABELS, keypoints=found)
     mixed = lsp.load_lspet(root)
     assert mixed.keypoints[0, CPM.index("right_wrist")].tolist() == [7, 9, 1]
     unchanged = [k for k in range(14) if CPM[k] != "right_wrist"]
     np.testing.assert_array_equal(mixed.keypoints[0, unchanged], crowd.keypoints[0, unchanged])
+    assert mixed.keypoints[1, FACES.index("left_ear")].tolist() == [5, 6, 1]
+    assert mixed.keypoints[1, 14:, 2].sum() == 1
 
 
 def test_lsp_damage_is_named(tmp_path: Path) -> None:
@@ -140,3 +148,22 @@ def test_views_move_keypoints_with_the_picture() -> None:
         followed, mirrored = followed + 1, mirrored + (handedness < 0)
     assert followed > 15
     assert 3 < mirrored < followed - 3
+
+
+def test_views_carry_what_is_known_of_each_joint(tmp_path: Path) -> None:
+    """Mirrored views mirror the labels' flags too, and a batch depends on its number alone."""
+    joints = np.random.default_rng(1).uniform(1, 30, (3, 14, 3))
+    joints[2] = 0
+    joints[2, LSP.index("left_wrist")] = 1  # hidden
+    data = lsp.load_lsp(write_lsp(tmp_path / "lsp", joints, 4))
+    sampler = ViewSampler([(data, 1.0)], (64, 48), seed=3)
+    sides = set()
+    for number in range(8):
+        views, again = sampler.batch(number, 4), sampler.batch(number, 4)
+        assert views.images.shape == (4, 64, 48, 3)
+        np.testing.assert_array_equal(views.keypoints, again.keypoints)
+        assert (views.known[:, :14]).all()
+        assert not views.known[:, 14:].any()
+        assert (views.occluded.sum(1) == 1).all()
+        sides |= {CPM[joint] for joint in np.nonzero(views.occluded)[1]}
+    assert sides == {"left_wrist", "right_wrist"}

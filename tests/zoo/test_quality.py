@@ -25,7 +25,7 @@ def test_cpm_s_on_leeds_sports_pose(data_root: Path) -> None:
     people = load_lsp(data_root / "lsp").part(900, 1000)
     with Estimator("cpm-s") as estimator:
         poses = estimator.run([people.image(i) for i in range(len(people))], boxes=people.boxes())
-    joints = pck(poses.keypoints, people.keypoints, TORSO)
+    joints = pck(poses.keypoints, people.keypoints[:, :14], TORSO)
     assert joints.mean() >= 0.87
     assert joints.min() >= 0.7
 

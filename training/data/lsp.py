@@ -3,55 +3,23 @@
     lsp    images/im0001.jpg    joints.mat, `joints` (3, 14, N): x, y counted from 1, 1 = occluded; every joint is annotated
     lspet  images/im00001.jpg   joints.mat, `joints` (14, 3, N): x, y, 1 = visible; where it is 0, x and y mean nothing
 
-Files are kept encoded in memory and decoded when asked for.
+Neither has the joints of the face. Where ``movenet_thunder_coco17.npz`` lies beside them (`keypoints`: (N, 17, 3), what that
+network found), these come from there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
 from posert.errors import InputError
 from posert.skeleton import convert_keypoints
+from training.data.people import FACE, SKELETON, PosePictures
 
 NETWORK_LABELS = "movenet_thunder_coco17.npz"
-
-
-@dataclass(frozen=True)
-class PosePictures:
-    """Pictures of one person each, with joints in cpm14 order.
-
-    Attributes:
-        files: encoded pictures.
-        keypoints: float32 (N, 14, 3): x, y in pixels counted from 0, score 1; unlabelled joints are (NaN, NaN, 0).
-    """
-
-    files: list[bytes]
-    keypoints: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def image(self, index: int) -> NDArray[np.uint8]:
-        """Decode one picture: uint8 (H, W, 3), RGB."""
-        decoded = cv2.imdecode(np.frombuffer(self.files[index], np.uint8), cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise InputError(f"picture {index} cannot be decoded")
-        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
-
-    def part(self, start: int, stop: int) -> PosePictures:
-        """Pictures `start` to `stop`, counted from 0, the last excluded."""
-        return PosePictures(self.files[start:stop], self.keypoints[start:stop])
-
-    def boxes(self) -> NDArray[np.float32]:
-        """The tight box around each person's joints, (N, 4): x0, y0, x1, y1."""
-        xy = self.keypoints[..., :2]
-        return np.concatenate([np.nanmin(xy, 1), np.nanmax(xy, 1) + 1], 1)
 
 
 def _read(root: Path, digits: int, shape: tuple[int | None, ...]) -> tuple[list[bytes], NDArray[np.float64]]:
@@ -71,42 +39,71 @@ def _read(root: Path, digits: int, shape: tuple[int | None, ...]) -> tuple[list[
     return files, joints.astype(np.float64)
 
 
-def _to_cpm14(xy: NDArray[np.float64], labelled: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _keypoints(xy: NDArray[np.float64], labelled: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The fourteen joints in the order of `SKELETON`, its face not labelled."""
     keypoints = np.concatenate([xy, labelled[..., None]], -1, dtype=np.float64).astype(np.float32)
-    return convert_keypoints(keypoints, "lsp14", "cpm14")
+    body = convert_keypoints(keypoints, "lsp14", "cpm14")
+    face = np.full((len(body), len(SKELETON) - 14, 3), (np.nan, np.nan, 0), np.float32)
+    return np.concatenate([body, face], 1)
 
 
-def load_lsp(root: Path | str) -> PosePictures:
+def _network_labels(root: Path, count: int) -> NDArray[np.float32] | None:
+    """What the network found, in the order of `SKELETON`, or None without a file."""
+    path = root / NETWORK_LABELS
+    if not path.is_file():
+        return None
+    with np.load(path) as archive:
+        found = archive["keypoints"].astype(np.float32)
+    if found.shape != (count, 17, 3):
+        raise InputError(f"{path}: expected `keypoints` of shape {(count, 17, 3)}, got {found.shape}")
+    return convert_keypoints(found, "coco17", SKELETON)
+
+
+def _replace(keypoints: NDArray[np.float32], network: NDArray[np.float32], better: NDArray[np.bool_]) -> None:
+    keypoints[better] = network[better]
+    keypoints[..., 2] = keypoints[..., 2] > 0
+
+
+def load_lsp(root: Path | str, *, face: float = 0.4) -> PosePictures:
     """Read Leeds Sports Pose.
+
+    Args:
+        root: folder with ``images`` and ``joints.mat``.
+        face: joints of the face that the network found with a score above this are labelled.
 
     Raises:
         InputError: `root` is not in the published layout.
     """
-    files, joints = _read(Path(root), 4, (3, 14, None))
-    xy = joints[:2].transpose(2, 1, 0) - 1
-    return PosePictures(files, _to_cpm14(xy, np.ones(xy.shape[:2], bool)))
+    root = Path(root)
+    files, joints = _read(root, 4, (3, 14, None))
+    xy, hidden = joints[:2].transpose(2, 1, 0) - 1, joints[2].T > 0
+    keypoints = _keypoints(xy, np.ones(xy.shape[:2], bool))
+    if (network := _network_labels(root, len(files))) is not None:
+        better = network[..., 2] > face
+        better[:, : FACE.start] = False
+        _replace(keypoints, network, better)
+    occluded = np.nan_to_num(_keypoints(xy, hidden)[..., 2]) > 0
+    return PosePictures(files, keypoints, occluded)
 
 
-def load_lspet(root: Path | str, *, trust: float | None = 0.55) -> PosePictures:
+def load_lspet(root: Path | str, *, trust: float | None = 0.55, face: float = 0.4) -> PosePictures:
     """Read Leeds Sports Pose Extended.
 
     Args:
         root: folder with ``images`` and ``joints.mat``.
-        trust: the crowd's labels are noisy. Where the file ``movenet_thunder_coco17.npz`` lies beside them, limb joints that
-            this network found with a score above `trust` replace the crowd's. None keeps the crowd's.
+        trust: the crowd's labels are noisy: limb joints that the network found with a score above `trust` replace them. None
+            keeps the crowd's.
+        face: joints of the face that it found with a score above this are labelled.
 
     Raises:
         InputError: `root` is not in the published layout.
     """
     root = Path(root)
     files, joints = _read(root, 5, (14, 3, None))
-    keypoints = _to_cpm14(joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0)
-    labels = root / NETWORK_LABELS
-    if trust is not None and labels.is_file():
-        with np.load(labels) as archive:
-            network = convert_keypoints(archive["keypoints"].astype(np.float32), "coco17", "cpm14")
-        better = network[..., 2] > trust
+    keypoints = _keypoints(joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0)
+    if (network := _network_labels(root, len(files))) is not None:
+        better = network[..., 2] > (1 if trust is None else trust)
         better[:, :2] = False  # head top and neck are derived, not found
-        keypoints[better] = network[better]
-        keypoints[..., 2] = keypoints[..., 2] > 0
-    return PosePictures(files, keypoints)
+        better[:, FACE] = network[:, FACE, 2] > face
+        _replace(keypoints, network, better)
+    return PosePictures(files, keypoints, np.zeros(keypoints.shape[:2], bool))
