@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from posert.commands import catalogue, demo, doctor, estimate, transfer
+from posert.commands import catalogue, demo, doctor, estimate, evaluate, transfer
 from posert.errors import PosertError
 
 USAGE_ERROR = 2
@@ -104,6 +104,7 @@ def _start(
 
 app.command("estimate")(estimate.run)
 app.command("transfer")(transfer.run)
+app.command("eval")(evaluate.run)
 app.command("demo")(demo.run)
 app.command("models")(catalogue.models)
 app.command("inspect")(catalogue.inspect)

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "posert"
 
 HEAVY = {"torch", "triton", "tensorrt", "tensorrt_rtx", "onnx", "onnxruntime", "openvino", "scipy", "safetensors", "pybind11"}
 SCREEN = {"typer", "rich", "click"}
+MEASURING = {"matplotlib", "faster_coco_eval"}
 PIPELINES = {"posert.estimator", "posert.transfer", "posert.cli"}
 
 # Room -> packages that importing it must do without.
@@ -33,7 +34,8 @@ ROOMS = {
     "posert.transfer": HEAVY | SCREEN | {"posert.cli"},
     "posert.backends.onnxruntime": (HEAVY - {"onnxruntime"}) | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
     "posert.draw": HEAVY | SCREEN | {"posert.engine"} | PIPELINES,
-    "posert.cli": HEAVY | {"cv2", "posert.engine", "posert._native"},
+    "posert.evaluation": HEAVY | SCREEN | MEASURING | {"posert.cli", "posert.commands", "posert.transfer"},
+    "posert.cli": HEAVY | MEASURING | {"cv2", "posert.engine", "posert._native"},
 }
 
 # Vendor package -> the only places that may import it.

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from posert import ops
 from posert.draw import draw_poses
+from posert.evaluation.metrics import pck
 from posert.geometry import fit_aspect
 from posert.types import Poses
 from training.augment import PADDING_VALUE, Augmentation
 from training.data.people import BODY, SKELETON, PosePictures
-from training.metrics import pck
 from training.pictures import write_grid
 
 TORSO = (SKELETON.joints.index("left_shoulder"), SKELETON.joints.index("right_hip"))

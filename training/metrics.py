@@ -1,4 +1,4 @@
-"""Scores of estimated keypoints and of generated pictures, as defined in specs R-7."""
+"""Scores of generated pictures, as defined in specs R-7; those of joints are in `posert.evaluation`."""
 
 from __future__ import annotations
 
@@ -31,22 +31,3 @@ def mask_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8], mask: NDArray
     What is black in both counts as equal.
     """
     return ssim(first * mask[..., None], second * mask[..., None])
-
-
-def pck(
-    predicted: NDArray[np.float32], truth: NDArray[np.float32], torso: tuple[int, int], threshold: float = 0.2
-) -> NDArray[np.float64]:
-    """Percentage of correct keypoints per joint, as fractions (specs R-7): distance at most `threshold` of the torso's length.
-
-    Args:
-        predicted: (N, K, 2 or more): x, y in pixels; NaN counts as wrong.
-        truth: (N, K, 2 or more), all joints annotated.
-        torso: indices of left shoulder and right hip.
-        threshold: in torso lengths.
-
-    Returns:
-        float64 (K,).
-    """
-    size = np.linalg.norm(truth[:, torso[0], :2] - truth[:, torso[1], :2], axis=-1)
-    distance = np.linalg.norm(predicted[..., :2] - truth[..., :2], axis=-1)
-    return np.mean(distance <= threshold * size[:, None], axis=0, dtype=np.float64)

@@ -12,10 +12,11 @@ pytest.importorskip("skimage", reason="SSIM needs scikit-image; pip install pose
 torch = pytest.importorskip("torch", reason="LPIPS needs torch; pip install posert[train]")
 
 from posert import Estimator, Transfer, TransferBatch  # noqa: E402
+from posert.evaluation.metrics import pck  # noqa: E402
 from training.data import market1501  # noqa: E402
 from training.data.lsp import load_lsp  # noqa: E402
 from training.lpips import LPIPS  # noqa: E402
-from training.metrics import mask_ssim, pck, ssim  # noqa: E402
+from training.metrics import mask_ssim, ssim  # noqa: E402
 
 TORSO = (5, 8)  # left shoulder and right hip in cpm14
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from posert.errors import InputError
+from posert.evaluation.lsp import picture_files, read_joints
+from posert.media.files import read_bytes
 from posert.skeleton import convert_keypoints
 from training.data.people import FACE, SKELETON, PosePictures
 
@@ -23,20 +24,8 @@ NETWORK_LABELS = "movenet_thunder_coco17.npz"
 
 
 def _read(root: Path, digits: int, shape: tuple[int | None, ...]) -> tuple[list[bytes], NDArray[np.float64]]:
-    annotation = root / "joints.mat"
-    if not annotation.is_file():
-        raise InputError(f"{root} does not hold {annotation.name}; expected the published layout: {annotation.name} and images/")
-    joints = scipy.io.loadmat(str(annotation)).get("joints")
-    if joints is None or joints.ndim != 3 or any(want not in (None, got) for want, got in zip(shape, joints.shape, strict=True)):
-        raise InputError(f"{annotation}: expected `joints` of shape {shape}, got {None if joints is None else joints.shape}")
-    files = []
-    for number in range(1, joints.shape[2] + 1):
-        path = root / "images" / f"im{number:0{digits}}.jpg"
-        try:
-            files.append(path.read_bytes())
-        except OSError as error:
-            raise InputError(f"{path} cannot be read, but {annotation.name} annotates it: {error}") from error
-    return files, joints.astype(np.float64)
+    joints = read_joints(root, shape)
+    return [read_bytes(file) for file in picture_files(root, joints.shape[2], digits)], joints
 
 
 def _keypoints(xy: NDArray[np.float64], labelled: NDArray[np.bool_]) -> NDArray[np.float32]:

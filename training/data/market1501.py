@@ -6,8 +6,6 @@ market-annotation-train.csv                     name: [y, ...]: [x, ...], 18 key
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posert.errors import InputError
+from posert.evaluation.market import read_annotation
 
 HEIGHT, WIDTH = 128, 64
 
@@ -62,27 +61,6 @@ class Market1501:
             raise InputError("no identity has two pictures, so there is no pair to draw")
         chosen = rng.choice(len(groups), size=count, p=weights / weights.sum())
         return np.array([rng.choice(groups[g], size=2, replace=False) for g in chosen], np.int64).reshape(-1, 2)
-
-
-def read_annotation(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Read a keypoint file of the layout above: name -> float32 (18, 3)."""
-    poses = {}
-    with path.open(newline="") as file:
-        rows = csv.reader(file, delimiter=":")
-        next(rows, None)
-        for number, row in enumerate(rows, start=2):
-            try:
-                name, y, x = row[0].strip(), json.loads(row[1]), json.loads(row[2])
-                xy = np.array([x, y], np.float32).T
-            except (IndexError, ValueError) as error:
-                raise InputError(f"{path}, line {number}: expected 'name: [y, ...]: [x, ...]' with 18 numbers each") from error
-            if xy.shape != (18, 2):
-                raise InputError(f"{path}, line {number}: expected 18 keypoints, got {xy.shape}")
-            missing = (xy < 0).any(1)
-            pose = np.concatenate([xy, ~missing[:, None]], 1, dtype=np.float32)
-            pose[missing, :2] = np.nan
-            poses[name] = pose
-    return poses
 
 
 def load(root: Path | str) -> Market1501:

@@ -1,0 +1,27 @@
+"""Packages that only evaluation needs, imported when they are used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from posert.errors import MissingDependency
+
+_PACKAGES = {"scipy": "scipy", "matplotlib": "matplotlib", "faster_coco_eval": "faster-coco-eval"}
+
+
+def require(module: str, purpose: str) -> Any:
+    """Import a module of an optional package.
+
+    Args:
+        module: such as ``"scipy.io"``.
+        purpose: what it is needed for; begins the message of the error.
+
+    Raises:
+        MissingDependency: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = _PACKAGES[module.split(".")[0]]
+        raise MissingDependency(f'{purpose} needs {package}: pip install "posert[eval]"') from error
