@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from poses import standing, standing_cpm14
+from scenes import STRIDE, crowd, crowd_maps
 
 from posert import ops
 from posert.ops import _triton
@@ -111,6 +112,13 @@ def rasterize_pafs() -> Kernel:
     return Kernel((crowds, (46, 46)), 0, {"stride": 8}, tolerance=1e-6)
 
 
+def limb_scores() -> Kernel:
+    heatmaps, pafs = crowd_maps(crowd())
+    peaks = ops.find_peaks(heatmaps, stride=STRIDE, max_peaks=32)
+    scenes = [np.tile(array, (PEOPLE, 1, 1, 1)) for array in (peaks, pafs)]
+    return Kernel(tuple(scenes), sum(array.nbytes for array in scenes), {"stride": STRIDE})
+
+
 def limb_priors() -> Kernel:
     return Kernel((standing_cpm14(PEOPLE), (SIDE, SIDE)), 0)
 
@@ -164,6 +172,7 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
     "closing": closing,
     **{f"decode_heatmaps, {method}": decode_heatmaps(method) for method in ("argmax", "quarter", "softargmax", "upsampled")},
     "rasterize_pafs": rasterize_pafs,
+    "limb_scores": limb_scores,
     "limb_priors": limb_priors,
     "part_masks": part_masks,
     "warp_parts": warp_parts,

@@ -39,10 +39,10 @@ OPERATIONS = {
 # So little work that NumPy does it fast: the reference is what every backend runs.
 NUMPY_ONLY = frozenset({"part_transforms"})
 
-_ON_CPU = "it runs on the CPU alone; pass NumPy arrays and leave the backend out"
+_ON_CPU = "it runs on the CPU alone; pass NumPy arrays (tensor.cpu().numpy()) and leave the backend out"
 # Operation -> why it has no Triton kernel.
 NO_TRITON: dict[str, str] = {
-    **dict.fromkeys(("find_peaks", "limb_scores"), _ON_CPU),
+    "find_peaks": _ON_CPU,
     "part_transforms": f"a few numbers a part, less than a launch is worth: {_ON_CPU}",
     "assemble_people": f"few numbers, and each choice waits for the one before: {_ON_CPU}",
     "distance_transform": f"its linear time comes from going along each line in turn: {_ON_CPU}",

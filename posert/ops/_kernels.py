@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from typing import TYPE_CHECKING
+
+import numpy as np
 import triton
 import triton.language as tl
+from numpy.typing import DTypeLike
+
+from posert.ops import _triton
+from posert.ops.decode_heatmaps.reference import cubic_weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 # Further off than any frame and any disc, and still far from the end of int32.
 FAR = tl.constexpr(1 << 22)
@@ -66,3 +78,25 @@ def byte_at(first, BLOCK: tl.constexpr):
     """Pixel and channel, int64, of the bytes of an interleaved picture from one on."""
     offset = (first % 3).to(tl.int32) + tl.arange(0, BLOCK)  # 64-bit divisions are slow
     return first // 3 + offset // 3, (offset % 3).to(tl.int64)
+
+
+@functools.cache  # without a limit: a captured graph goes on reading its table
+def cubic_table(stride: int, dtype: DTypeLike, device: torch.device) -> Tensor:
+    """Weights of the four cells that a pixel of an enlarged map is made of, as defined: (stride, 4), see `cell_and_phase`."""
+    rest = 2 * np.arange(stride) + 1 - stride % 2
+    table = np.stack(cubic_weights(rest / (2 * stride)), 1).astype(dtype)
+    return _triton.shared(table).to(device)
+
+
+@triton.jit
+def cell_and_phase(pixel, stride):
+    """The second of the four cells that a pixel of a map enlarged `stride` times is made of, and its row of `cubic_table`."""
+    shifted = 2 * pixel + 1 + stride
+    cell = shifted // (2 * stride)
+    return cell - 1, (shifted - 2 * stride * cell) // 2
+
+
+@triton.jit
+def clipped(cell, length):
+    """The nearest of `length` cells."""
+    return tl.minimum(tl.maximum(cell, 0), length - 1)

@@ -6,12 +6,12 @@ import pytest
 
 from posert import ops
 
-pytestmark = pytest.mark.parametrize(
-    "backend",
-    backends.having("rasterize_pafs", "find_peaks", "limb_scores", "assemble_people", "distance_transform"),
-)
+
+def with_backends(operation: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("backend", backends.having(operation))
 
 
+@with_backends("rasterize_pafs")
 def test_paf(backend: str):
     keypoints = np.array([[[(80, 96, 1), (200, 140, 1)]]], np.float32)
     field = ops.rasterize_pafs(keypoints, (46, 46), [(0, 1)], backend=backend)[0]
@@ -22,6 +22,7 @@ def test_paf(backend: str):
     np.testing.assert_allclose(field[:, cells[0]], np.broadcast_to([[0.938876], [0.344255]], (2, 36)), atol=1e-6)
 
 
+@with_backends("find_peaks")
 def test_peaks_counted_by_hand(backend: str):
     """Values are twelfths, so that the 7 x 7 centroids come out even."""
     heatmap = np.zeros((9, 12), np.float32)
@@ -40,6 +41,7 @@ def test_peaks_counted_by_hand(backend: str):
     np.testing.assert_array_equal(found[4:], [(np.nan, np.nan, 0)] * 2)
 
 
+@with_backends("limb_scores")
 def test_line_integral(backend: str):
     fields = np.ones((1, 2, 60, 60), np.float32) * np.array([0.6, 0.8], np.float32)[:, None, None]
     peaks = np.array([[[(10, 10, 1)], [(40, 50, 1)]]], np.float32)
@@ -54,6 +56,7 @@ def test_line_integral(backend: str):
     assert found == 0
 
 
+@with_backends("assemble_people")
 def test_assembly_counted_by_hand(backend: str):
     peaks = np.full((1, 4, 2, 3), (np.nan, np.nan, 0), np.float32)
     peaks[0, 0] = [(10, 10, 0.5), (20, 10, 0.25)]
@@ -71,6 +74,7 @@ def test_assembly_counted_by_hand(backend: str):
     assert np.isnan(people[0, 2:, :, :2]).all()
 
 
+@with_backends("distance_transform")
 def test_distance_transform(backend: str):
     scores = np.zeros((1, 1, 1, 12), np.float32)
     scores[..., 7] = 1

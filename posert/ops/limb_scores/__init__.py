@@ -53,7 +53,7 @@ def limb_scores(
         length_limit: pixels beyond which a limb loses score: ``min(length_limit / length - 1, 0)`` is added. None for no such
             loss.
         out: float32 (N, L, M, M) to write into, packed but for the first dimension.
-        backend: "native", "reference" or None (the fastest).
+        backend: "native", "triton", "reference" or None (the fastest).
 
     Returns:
         float32 (N, L, M, M): entry [a, b] is the score of peak a of the limb's first joint with peak b of its second; 0 is no

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # Compute capability -> cells a program, warps.
-TUNING = {80: (1024, 4)}
+TUNING = {0: (16384, 4), 80: (1024, 4)}
 
 
 @triton.jit
