@@ -149,7 +149,8 @@ def _bar(total: int) -> Iterator[Callable[[int, float], None]]:
 def _print(results: dict[str, Any]) -> None:
     title = f"{results['model']} on {results['data']}: {results['images']} pictures, {results['people_measured']} people measured"
     side = "left and right as an observer sees them" if results["observer_centric"] else ""
-    say("; ".join(part for part in (title, f"boxes: {results['boxes']}", side) if part))
+    rate = f"{results['images_per_second']:.1f} pictures/s" if results["images_per_second"] else ""
+    say("; ".join(part for part in (title, f"boxes: {results['boxes']}", side, rate) if part))
     rows = [
         (joint.replace("_", " "), _share(entry["right"]), str(entry["measured"]), _share(entry["score"]))
         for joint, entry in results["joints"].items()
@@ -173,6 +174,11 @@ def _print(results: dict[str, Any]) -> None:
     ]
     print_table("What a score means", ("score", "joints", "mean score", "right"), rows)
     say(f"Expected calibration error: {_share(calibration['expected_error'])}")
+    if (fitted := calibration["logistic"]) is not None and fitted["expected_error"] is not None:
+        say(
+            f"With scores mapped to 1 / (1 + exp(-({fitted['slope']:.2f} logit(score) + {fitted['intercept']:.2f}))): "
+            f"{_share(fitted['expected_error'])}, cross-validated over people"
+        )
     for note in _notes(results):
         say(f"Note: {note}")
 

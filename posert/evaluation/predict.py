@@ -132,8 +132,9 @@ def _look(
         detected = boxes
 
         def in_detections(images: list[Image], numbers: NDArray[np.int64]) -> _Found:
-            poses = estimator.run(images, [detected.boxes[i] for i in numbers])
-            sure = np.concatenate([np.zeros(0), *(detected.scores[i] for i in numbers)])
+            seen = [_reaches_into(image, detected.boxes[i]) for image, i in zip(images, numbers, strict=True)]
+            poses = estimator.run(images, [detected.boxes[i][kept] for i, kept in zip(numbers, seen, strict=True)])
+            sure = np.concatenate([np.zeros(0), *(detected.scores[i][kept] for i, kept in zip(numbers, seen, strict=True))])
             return _people(poses, numbers, sure)
 
         return in_detections
@@ -145,12 +146,19 @@ def _look(
     wanted = dataset.labelled & ~np.isnan(places).any(1)
 
     def in_true_boxes(images: list[Image], numbers: NDArray[np.int64]) -> _Found:
-        groups = [np.flatnonzero((dataset.image_index == i) & wanted) for i in numbers]
+        everybody = [np.flatnonzero((dataset.image_index == i) & wanted) for i in numbers]
+        groups = [group[_reaches_into(image, places[group])] for image, group in zip(images, everybody, strict=True)]
         poses = estimator.run(images, [places[group] for group in groups])
         keypoints, index, scores, _ = _people(poses, numbers)
         return keypoints, index, scores, np.concatenate(groups)
 
     return in_true_boxes
+
+
+def _reaches_into(image: Image, boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which boxes have a part inside of their picture, (n,); in the others nobody can be found."""
+    height, width = image.shape[:2]
+    return np.asarray((boxes[:, :2] < (width, height)).all(1) & (boxes[:, 2:] > 0).all(1))
 
 
 def _people(poses: Poses, numbers: NDArray[np.int64], sure: NDArray[np.float64] | None = None) -> _Found:

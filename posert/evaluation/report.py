@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posert.evaluation import metrics
-from posert.evaluation.calibration import Calibration
+from posert.evaluation.calibration import Calibration, Logistic, cross_validated
 from posert.evaluation.dataset import PoseDataset
 from posert.evaluation.oks import assign, average_precision
 from posert.evaluation.predict import Predictions, available_joints
@@ -69,7 +69,6 @@ def evaluate(predictions: Predictions, dataset: PoseDataset, skeleton: Skeleton,
     name, threshold = ("PCK", PCK_THRESHOLD) if heads is None else ("PCKh", PCKH_THRESHOLD)
     counted = np.array([heads is None or joint not in _NOT_IN_TOTAL for joint in dataset.skeleton.joints])
     curve = metrics.Curve.of(distances[:, counted])
-    scores = _calibration(found, distances, threshold)
     joints = dataset.skeleton.joints
     results: dict[str, Any] = {
         "images": predictions.images,
@@ -89,23 +88,19 @@ def evaluate(predictions: Predictions, dataset: PoseDataset, skeleton: Skeleton,
             "thresholds": [round(float(t), 4) for t in curve.thresholds],
             "total": [_json(value) for value in curve.total],
             "area": _json(curve.area),
-        },
-        "calibration": {
-            "expected_error": _json(scores.expected_error),
-            "bins": [
-                {"from": round(b / len(scores.counts), 4), "to": round((b + 1) / len(scores.counts), 4)}
-                | {"joints": int(n), "score": _json(score), "right": _json(right)}
-                for b, (n, score, right) in enumerate(zip(scores.counts, scores.scores, scores.right, strict=True))
-            ],
+            "joints": _joint_curves(distances, joints),
         },
         "images_per_second": _json(predictions.images / predictions.seconds if predictions.seconds else np.nan),
         "notes": list(dataset.notes) + _notes(distances, dataset),
     }
+    measured = ~np.isnan(distances)
+    table = Calibration.of(found[..., 2][measured], distances[measured] <= threshold)
+    results["calibration"] = _calibration(table, found[..., 2], distances, threshold)
     if dataset.name in ("lsp", "lspet"):
         results["pcp"] = _pcp(found, truth, dataset.skeleton, given)
     if dataset.areas is not None:
         results["average_precision"] = average_precision(predictions, dataset, given)
-    return Evaluation(results, truth, found, distances, curve, scores)
+    return Evaluation(results, truth, found, distances, curve, table)
 
 
 def _torsos(truth: NDArray[np.float32], skeleton: Skeleton, observer_centric: bool) -> NDArray[np.float64]:
@@ -127,10 +122,37 @@ def _joint_table(
     }
 
 
-def _calibration(found: NDArray[np.float32], distances: NDArray[np.float64], threshold: float) -> Calibration:
-    """Over all measured joints; one that was not found has the score 0 and is wrong."""
+def _joint_curves(distances: NDArray[np.float64], joints: tuple[str, ...]) -> dict[str, list[float | None]]:
+    """The share of right joints at each threshold, for each joint that was measured."""
+    shares = metrics.Curve.of(distances).joints
+    return {
+        joint: [_json(value) for value in column]
+        for joint, column in zip(joints, shares.T, strict=True)
+        if not np.isnan(column).any()
+    }
+
+
+def _calibration(
+    table: Calibration, scores: NDArray[np.float32], distances: NDArray[np.float64], threshold: float
+) -> dict[str, Any]:
+    """The table over all measured joints (one that was not found has the score 0 and is wrong), and what would mend it."""
     measured = ~np.isnan(distances)
-    return Calibration.of(found[..., 2][measured], distances[measured] <= threshold)
+    right, people = distances[measured] <= threshold, np.nonzero(measured)[0]
+    mended = cross_validated(scores[measured], right, people)
+    fitted = Logistic.fit(scores[measured], right) if len(right) else None
+    error = np.nan if np.isnan(mended).any() else Calibration.of(mended, right).expected_error
+    count = len(table.counts)
+    return {
+        "expected_error": _json(table.expected_error),
+        "bins": [
+            {"from": round(b / count, 4), "to": round((b + 1) / count, 4)}
+            | {"joints": int(n), "score": _json(score), "right": _json(share)}
+            for b, (n, score, share) in enumerate(zip(table.counts, table.scores, table.right, strict=True))
+        ],
+        "logistic": None
+        if fitted is None
+        else {"slope": _json(fitted.slope), "intercept": _json(fitted.intercept), "expected_error": _json(error)},
+    }
 
 
 def _pcp(found: NDArray[np.float32], truth: NDArray[np.float32], skeleton: Skeleton, given: NDArray[np.bool_]) -> dict[str, Any]:

@@ -100,6 +100,13 @@ def test_other_boxes(tiny_estimator_bundle: Path, coco_root: Path) -> None:
         results = evaluate(found, dataset, skeleton).results
         assert results["total"] == pytest.approx(2 / 3)  # nobody was looked for in the last picture
         assert results["calibration"]["bins"][0]["joints"] == 13
+        outside = dataset.true_boxes() + np.float32([[0], [0], [500]])
+        placed = PoseDataset(**{**vars(dataset), "boxes": outside})
+        results = evaluate(predict(estimator, placed), placed, skeleton).results
+        assert results["joints"]["right_hip"]["measured"] == 3
+        assert results["joints"]["right_hip"]["right"] == pytest.approx(2 / 3, abs=1e-6)
+        beside = Detections([whole + 500, whole, whole], [np.ones(1)] * 3)
+        assert predict(estimator, dataset, boxes=beside).image_index.tolist() == [1, 2]
         alone = evaluate(predict(estimator, dataset, boxes="none"), dataset, skeleton).results
         assert alone["total"] == pytest.approx(38 / 39, abs=1e-6)
         with pytest.raises(InputError, match="true, joints, none"):

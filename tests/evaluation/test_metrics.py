@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posert.evaluation.calibration import Calibration
+from posert.evaluation.calibration import Calibration, Logistic, cross_validated
 from posert.evaluation.metrics import Curve, fraction_right, observer_centric, pck, relative_distances, strict_pcp
 from posert.skeleton import get_skeleton
 
@@ -159,3 +159,38 @@ def test_scores_that_mean_what_they_say_have_no_calibration_error() -> None:
     scores = np.random.default_rng(1).random(200_000)
     right = np.random.default_rng(2).random(200_000) < scores
     assert Calibration.of(scores, right).expected_error < 0.01
+
+
+def test_a_logistic_map_is_found_again() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.random(100_000)
+    truth = Logistic(1.6, 1.4)
+    right = rng.random(len(scores)) < truth(scores)
+    fitted = Logistic.fit(scores, right)
+    assert fitted.slope == pytest.approx(1.6, abs=0.05)
+    assert fitted.intercept == pytest.approx(1.4, abs=0.05)
+    mended = cross_validated(scores, right, np.arange(len(scores)) // 14)
+    assert Calibration.of(scores, right).expected_error > 0.15
+    assert Calibration.of(mended, right).expected_error < 0.01
+
+
+@pytest.mark.parametrize(
+    ("scores", "right"),
+    [
+        ([0.1, 0.2, 0.8, 0.9], [False, False, True, True]),
+        ([0.0, 1.0, 0.5], [True, True, True]),
+        ([0.5, 0.5, 0.5], [True, False, True]),
+        ([0.7], [False]),
+    ],
+)
+def test_a_logistic_map_exists_for_every_set(scores: list[float], right: list[bool]) -> None:
+    fitted = Logistic.fit(np.array(scores), np.array(right))
+    mapped = fitted(np.array([0.0, *scores, 1.0]))
+    assert np.isfinite(mapped).all()
+    assert ((mapped >= 0) & (mapped <= 1)).all()
+
+
+def test_nobody_is_mapped_by_their_own_joints() -> None:
+    scores, right, people = np.array([0.2, 0.3, 0.9, 0.8]), np.array([False, True, True, True]), np.array([4, 4, 7, 7])
+    np.testing.assert_allclose(cross_validated(scores, right, people)[:2], Logistic.fit(scores[2:], right[2:])(scores[:2]))
+    assert np.isnan(cross_validated(scores[:2], right[:2], people[:2])).all()
