@@ -150,6 +150,8 @@ def _release_person(image: str, rectangle: Any) -> Person | None:
         return None
     joints = np.full((JOINTS, 2), np.nan)
     for point in points:
+        if not 0 <= int(point.id) < JOINTS:
+            raise ValueError(f"a joint has the id {int(point.id)}; 0 to {JOINTS - 1} are known")
         joints[int(point.id)] = float(point.x), float(point.y)
     corners = [_number(getattr(rectangle, name, None)) for name in ("x1", "y1", "x2", "y2")]
     head = np.nan if None in corners else float(np.hypot(corners[2] - corners[0], corners[3] - corners[1]))  # type: ignore[operator]
