@@ -15,8 +15,11 @@ from posert.engine import Engine, Session, open_for
 from posert.errors import InputError
 from posert.geometry import fit_aspect
 from posert.images import Color, assign_boxes, check_color, check_images
+from posert.skeleton import Skeleton, get_skeleton
 from posert.stopwatch import Stopwatch
 from posert.types import Image, Images, Poses
+
+_MAPS = ("heatmaps", "occlusion")
 
 
 class Estimator:
@@ -26,6 +29,7 @@ class Estimator:
         engine: the engine that runs the network.
         flip_test: whether every person is looked at twice, the second time mirrored, and the heatmaps are averaged: a little
             more accurate, twice the time.
+        skeleton: the joints of the results.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Estimator:
         backend: str | None = None,
         device: str | None = None,
         flip_test: bool = False,
+        skeleton: str | Skeleton | None = None,
     ) -> None:
         """Open a model.
 
@@ -44,13 +49,17 @@ class Estimator:
             backend: see `posert.Engine.open`.
             device: see `posert.Engine.open`.
             flip_test: average with a second, mirrored look.
+            skeleton: joints wanted, such as ``"coco18"``; None = the model's own. Joints that the model does not find and that
+                do not follow from others (`posert.skeleton.convert_keypoints`) are missing.
 
         Raises:
-            InputError: the model is not for estimation.
+            InputError: the model is not for estimation, or the skeleton is unknown.
             PosertError: see `posert.Engine.open`.
         """
+        wanted = None if skeleton is None else get_skeleton(skeleton)
         self.engine, self._owned = open_for("estimation", engine, backend, device)
         self.flip_test = bool(flip_test)
+        self.skeleton = wanted or self.engine.manifest.skeleton
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -94,21 +103,31 @@ class Estimator:
             InputError: images or boxes cannot be used; the message names which. Nothing has been run then.
             ExecutionError: the network failed.
         """
+        from posert.ops import decode_heatmaps
+
         color = check_color(color)
         arrays = check_images(images)
         given, index = assign_boxes(arrays, boxes)
         height, width = self.engine.manifest.preprocess.size
         padding = 1.0 if boxes is None else self.engine.manifest.preprocess.box_scale
         crops = fit_aspect(given, width / height, padding)
-        keypoints = np.empty((len(given), len(self.engine.manifest.skeleton), 3), np.float32)
+        found = self.engine.manifest.skeleton
+        keypoints = np.empty((len(given), len(found), 3), np.float32)
+        occlusion = np.empty((len(given), len(found)), np.float32) if self._tells_occlusion() else None
         watch = Stopwatch()
         self._local.stage_ms = watch.stage_ms
         largest = self.engine.manifest.batch_sizes[-1]
         for start in range(0, len(given), largest):
             part = slice(start, start + largest)
             first, last = index[part][0], index[part][-1] + 1
-            self._run_batch(arrays[first:last], crops[part], index[part] - first, color, keypoints[part], watch)
-        return Poses(keypoints, index, given, self.engine.manifest.skeleton)
+            maps, transforms = self._look(arrays[first:last], crops[part], index[part] - first, color, watch)
+            with watch.step("decode"):
+                post = self.engine.manifest.postprocess
+                decode_heatmaps(maps["heatmaps"], post.method, stride=post.stride, transforms=transforms, out=keypoints[part])
+                if occlusion is not None:
+                    occlusion[part] = np.clip(maps["occlusion"].max((2, 3)), 0, 1)
+        keypoints[keypoints[..., 2] < self.engine.manifest.postprocess.min_score] = (np.nan, np.nan, 0)
+        return Poses(keypoints, index, given, found, occlusion).convert(self.skeleton)
 
     def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:
         """Run grey images through the network once for each batch size, so that the first real run is as fast as the next ones.
@@ -122,36 +141,38 @@ class Estimator:
         for size in check_batch_sizes(self.engine.manifest.batch_sizes if batch_sizes is None else batch_sizes):
             self.run(np.full((size, *self.engine.manifest.preprocess.size, 3), 128, np.uint8))
 
-    def _run_batch(
+    def _tells_occlusion(self) -> bool:
+        return any(output.name == "occlusion" for output in self.engine.manifest.network("estimator").outputs)
+
+    def _look(
         self,
         images: list[Image],
         crops: NDArray[np.float32],
         index: NDArray[np.int64],
         color: Color,
-        out: NDArray[np.float32],
         watch: Stopwatch,
-    ) -> None:
-        """Find the joints of one batch of people and write them to `out`."""
-        from posert.ops import crop_resize, decode_heatmaps
+    ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
+        """The network's maps of one batch of people, by name, one a joint, and the transforms back to their images."""
+        from posert.ops import crop_resize
 
         manifest = self.engine.manifest
-        pre, post, joints = manifest.preprocess, manifest.postprocess, len(manifest.skeleton)
-        channels = "rgb" if color == pre.channels else "bgr"
+        pre, flip = manifest.preprocess, list(manifest.skeleton.flip)
         session, buffer = self._workspace(len(crops))
+        options: dict[str, Any] = {"fill": pre.fill, "image_index": index, "out": buffer}
+        options["channels"] = "rgb" if color == pre.channels else "bgr"
 
-        def look(flip: bool) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-            options: dict[str, Any] = {"fill": pre.fill, "channels": channels, "image_index": index, "flip": flip, "out": buffer}
+        def look(mirrored: bool) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
             with watch.step("crop"):
-                _, transforms = crop_resize(images, crops, pre.size, pre.mean, pre.scale, **options)
+                _, transforms = crop_resize(images, crops, pre.size, pre.mean, pre.scale, flip=mirrored, **options)
             with watch.step("network"):
-                return session.run("estimator", {"image": buffer})["heatmaps"][:, :joints], transforms
+                outputs = session.run("estimator", {"image": buffer})
+            return {name: outputs[name][:, : len(flip)] for name in outputs if name in _MAPS}, transforms
 
-        heatmaps, transforms = look(flip=False)
+        maps, transforms = look(mirrored=False)
         if self.flip_test:
-            mirrored, _ = look(flip=True)
-            heatmaps = (heatmaps + mirrored[:, manifest.skeleton.flip, :, ::-1]) * np.float32(0.5)
-        with watch.step("decode"):
-            decode_heatmaps(heatmaps, post.method, stride=post.stride, transforms=transforms, out=out)
+            others, _ = look(mirrored=True)
+            maps = {name: (one + others[name][:, flip, :, ::-1]) * np.float32(0.5) for name, one in maps.items()}
+        return maps, transforms
 
     def _workspace(self, count: int) -> tuple[Session, NDArray[np.float32]]:
         """The calling thread's session, and its input buffer for `count` people."""

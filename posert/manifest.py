@@ -166,11 +166,13 @@ class Postprocess:
     Attributes:
         stride: network pixels a heatmap cell (estimation).
         method: how joints are read from heatmaps, a method of `posert.ops.decode_heatmaps` (estimation).
+        min_score: joints with a lower score are missing (estimation).
         mask_radius, mask_closing: of the pose mask, in network pixels (transfer, specs K2).
     """
 
     stride: int = 8
     method: str = "quarter"
+    min_score: float = 0.0
     mask_radius: int = 4
     mask_closing: int = 5
 
@@ -178,9 +180,10 @@ class Postprocess:
     def parse(cls, value: Any, task: str) -> Postprocess:
         """Check `postprocess`."""
         if task == "estimation":
-            entry = check_object(value, "postprocess", ("stride", "method"))
+            entry = check_object(value, "postprocess", ("stride", "method"), ("min_score",))
             stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
-            return cls(stride=stride, method=check_text(entry["method"], "postprocess.method", choices=_METHODS))
+            method = check_text(entry["method"], "postprocess.method", choices=_METHODS)
+            return cls(stride, method, check_number(entry.get("min_score", 0.0), "postprocess.min_score", 0, 1))
         entry = check_object(value, "postprocess", ("mask_radius", "mask_closing"))
         closing = check_count(entry["mask_closing"], "postprocess.mask_closing", 1, 255)
         if closing % 2 == 0:

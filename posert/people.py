@@ -44,7 +44,7 @@ def find_people(estimator: Estimator, images: Images, *, color: Color = "rgb") -
         best = _better(best, estimator.run(arrays, _centred_boxes(arrays, share, width / height), color=color).keypoints)
     for _ in range(_CLOSER_LOOKS):
         best = _better(best, estimator.run(arrays, _inside(_boxes(best, arrays), arrays), color=color).keypoints)
-    return Poses(best, np.arange(len(arrays)), _boxes(best, arrays), estimator.engine.manifest.skeleton)
+    return Poses(best, np.arange(len(arrays)), _boxes(best, arrays), estimator.skeleton)
 
 
 def _boxes(keypoints: NDArray[np.float32], images: Sequence[Image]) -> NDArray[np.float32]:

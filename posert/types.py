@@ -27,6 +27,8 @@ class Poses:
         image_index: int64 (P,): which image of the batch each person belongs to. Default: 0, 1, ..., P-1.
         boxes: float32 (P, 4): the region each person was looked for in, as x0, y0, x1, y1 in pixels, or None.
         skeleton: which joints these are, by name or as a `posert.Skeleton`.
+        occlusion: float32 (P, K) in [0, 1]: how much each joint seems to be there but hidden; NaN where the model cannot say.
+            None if it never says so; see `occluded`.
 
     Raises:
         InputError: shapes disagree, or a value is out of range.
@@ -36,6 +38,7 @@ class Poses:
     image_index: NDArray[np.int64] = field(default=None)  # type: ignore[arg-type]
     boxes: NDArray[np.float32] | None = None
     skeleton: Skeleton = "coco18"  # type: ignore[assignment]
+    occlusion: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         skeleton = get_skeleton(self.skeleton)
@@ -45,7 +48,9 @@ class Poses:
         boxes = None if self.boxes is None else check_boxes(self.boxes)
         if boxes is not None and len(boxes) != people:
             raise InputError(f"boxes must be one a person: {people} people, {len(boxes)} boxes")
-        for name, value in (("skeleton", skeleton), ("keypoints", keypoints), ("image_index", index), ("boxes", boxes)):
+        occlusion = None if self.occlusion is None else _check_occlusion(self.occlusion, keypoints.shape[:2])
+        checked = {"skeleton": skeleton, "keypoints": keypoints, "image_index": index, "boxes": boxes, "occlusion": occlusion}
+        for name, value in checked.items():
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -60,7 +65,8 @@ class Poses:
                 raise IndexError(f"person {key} of {len(self)}")
             key = slice(key, key + 1 or None)
         boxes = None if self.boxes is None else self.boxes[key]
-        return Poses(self.keypoints[key], self.image_index[key], boxes, self.skeleton)
+        occlusion = None if self.occlusion is None else self.occlusion[key]
+        return Poses(self.keypoints[key], self.image_index[key], boxes, self.skeleton, occlusion)
 
     def __iter__(self) -> Iterator[Poses]:
         return (self[person] for person in range(len(self)))
@@ -68,7 +74,34 @@ class Poses:
     def convert(self, skeleton: str | Skeleton) -> Poses:
         """The same people with the joints of another skeleton; see `posert.skeleton.convert_keypoints`."""
         target = get_skeleton(skeleton)
-        return Poses(convert_keypoints(self.keypoints, self.skeleton, target), self.image_index, self.boxes, target)
+        occlusion = None
+        if self.occlusion is not None:
+            occlusion = np.full((len(self), len(target)), np.nan, np.float32)
+            for k, name in enumerate(target.joints):
+                if name in self.skeleton.joints:
+                    occlusion[:, k] = self.occlusion[:, self.skeleton.joints.index(name)]
+        keypoints = convert_keypoints(self.keypoints, self.skeleton, target)
+        return Poses(keypoints, self.image_index, self.boxes, target, occlusion)
+
+    @property
+    def occluded(self) -> NDArray[np.bool_]:
+        """Which joints are hidden, bool (P, K): `occlusion` is above 0.2 and above half the joint's score.
+
+        All False where the model does not say. Source: specs adversarial_posenet, section 6.
+        """
+        if self.occlusion is None:
+            return np.zeros(self.keypoints.shape[:2], bool)
+        occlusion = np.nan_to_num(self.occlusion)
+        return (occlusion > 0.2) & (occlusion > 0.5 * self.keypoints[..., 2])
+
+
+def _check_occlusion(occlusion: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    array = np.asarray(occlusion, np.float32)
+    if array.shape != shape:
+        raise InputError(f"occlusion must be one a joint, of shape {shape}; got {array.shape}")
+    if ((array < 0) | (array > 1)).any():
+        raise InputError(f"occlusion must lie in [0, 1] or be NaN; got values from {np.nanmin(array)} to {np.nanmax(array)}")
+    return array
 
 
 def _check_index(index: Any, people: int) -> NDArray[np.int64]:

@@ -108,3 +108,24 @@ def test_batches() -> None:
         TransferBatch.of(images)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="source"):
         TransferBatch(3, keypoints())  # type: ignore[arg-type]
+
+
+def test_occlusion_goes_along() -> None:
+    points = keypoints(2)
+    points[..., 2] = 0.8
+    occlusion = np.zeros((2, 18), np.float32)
+    left_wrist, nose = 7, 0
+    occlusion[0, left_wrist], occlusion[1, nose] = 0.9, 0.3
+    poses = Poses(points, occlusion=occlusion)
+    assert np.argwhere(poses.occluded).tolist() == [[0, left_wrist]], "0.3 is less than half the score"
+    np.testing.assert_array_equal(poses[1:].occlusion, occlusion[1:])
+    converted = poses.convert("coco17")
+    joints = converted.skeleton.joints
+    assert converted.occlusion[0, joints.index("left_wrist")] == np.float32(0.9)
+    assert np.isnan(poses.convert("body25").occlusion[:, 8]).all(), "a derived joint says nothing about occlusion"
+    assert not poses.convert("body25").occluded[:, 8].any()
+    assert not Poses(points).occluded.any()
+    with pytest.raises(InputError, match="one a joint"):
+        Poses(points, occlusion=occlusion[:, :5])
+    with pytest.raises(InputError, match=r"\[0, 1\]"):
+        Poses(points, occlusion=occlusion + 2)

@@ -77,23 +77,20 @@ def run(
     from posert.formats import write_json
     from posert.media.files import staged_folder
     from posert.media.images import check_image
-    from posert.skeleton import get_skeleton
 
-    wanted = None if skeleton is None else get_skeleton(skeleton)
     given = None if boxes is None else read_boxes(boxes, [path.name for path in job.pictures])
     for number, path in enumerate(job.pictures):  # all of them, before the first is worked on
         size = check_image(path, max_pixels=max_pixels)
         if given is not None:
             check_boxes_inside(given[number], size, path.name)
-    estimator = Estimator(model, backend=backend, device=device, flip_test=flip_test)
+    estimator = Estimator(model, backend=backend, device=device, flip_test=flip_test, skeleton=skeleton)
     everyone: list[tuple[ImageInfo, Poses]] = []
     with nullcontext() if job.folder is None else staged_folder(job.folder) as folder:
         for path, image, poses in _estimate(estimator, job.pictures, given, max_pixels):
-            converted = poses if wanted is None else poses.convert(wanted)
-            everyone.append((_info(path, image), converted))
+            everyone.append((_info(path, image), poses))
             if job.each is not None:
                 target = job.each[path]
-                _write_one(target if folder is None else folder / target.name, image, converted)
+                _write_one(target if folder is None else folder / target.name, image, poses)
     if job.json_file is not None:
         write_json(job.json_file, _document(job, everyone))
     if as_json:

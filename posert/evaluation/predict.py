@@ -113,7 +113,7 @@ def predict(
         seconds += time.perf_counter() - began
         advance(int(numbers[-1]) + 1, seconds)
     keypoints, index, scores, person = (np.concatenate(arrays) for arrays in zip(*people, strict=True))
-    converted = convert_keypoints(keypoints, estimator.engine.manifest.skeleton, dataset.skeleton)
+    converted = convert_keypoints(keypoints, estimator.skeleton, dataset.skeleton)
     known = None if (person < 0).any() or not len(person) else person
     return Predictions(converted, index, scores, known, len(dataset.files), seconds)
 

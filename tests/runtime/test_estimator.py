@@ -272,3 +272,16 @@ def test_bad_input_harms_nothing(estimator):
     with pytest.raises(InputError):
         estimator.run([good[0], IMAGE], [[0, 0, 9, 9], [99, 99, 100, 100]])
     np.testing.assert_array_equal(estimator.run(good).keypoints, before)
+
+
+def test_results_in_another_skeleton(engine, estimator):
+    image = blob_image(256, 192, 8 * 11, 8 * 15, 8)
+    own = estimator.run([image])
+    poses = Estimator(engine, skeleton="coco18").run([image])
+    assert poses.skeleton.name == "coco18"
+    np.testing.assert_array_equal(poses.keypoints, own.convert("coco18").keypoints)
+    left_ear = poses.keypoints[0, poses.skeleton.joints.index("left_ear")]
+    assert np.isnan(left_ear[:2]).all()
+    assert left_ear[2] == 0
+    with pytest.raises(InputError, match="unknown skeleton 'coco19'"):
+        Estimator(engine, skeleton="coco19")
