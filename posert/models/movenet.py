@@ -125,3 +125,21 @@ def combine(features: dict[int, Tensor]) -> Tensor:
 
 
 COMBINED_CHANNELS = sum(_PYRAMID.values())
+
+
+class Features(nn.Module):
+    """The trunk, its three levels brought to stride 8, and two convolutions: what small models build on."""
+
+    def __init__(self, variant: str, width: int) -> None:
+        super().__init__()
+        self.trunk = MoveNetTrunk(variant)
+        self.adapt = nn.Sequential(
+            nn.Conv2d(COMBINED_CHANNELS, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Features at stride 8, (N, width, H/8, W/8), not negative; `image` as in `MoveNetTrunk`."""
+        return self.adapt(combine(self.trunk(image)))

@@ -1,0 +1,126 @@
+"""What the command lines of the estimators' trainings share: their options, the data, the first weights, and the last ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from posert.errors import InputError
+from posert.models.movenet import Features
+from training.data.people import PosePictures
+from training.loop import seed_everything
+from training.views import ViewSampler, open_sampler
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that one training is given.
+
+    Attributes:
+        settings: the configuration file.
+        sampler: of augmented views.
+        validation: LSP's images 901 to 1000.
+        out: folder for checkpoints, pictures, the log and the weights.
+        trunk: MoveNet's weights, or None.
+        init: weights of another estimator on the same trunk, or None.
+        evaluate_every: steps between looks at the validation images.
+    """
+
+    settings: dict[str, Any]
+    sampler: ViewSampler
+    validation: PosePictures
+    out: Path
+    trunk: Path | None
+    init: Path | None
+    evaluate_every: int
+
+
+def open_run(description: str | None, config: str, default_joints: int) -> Run:
+    """Read the command line, seed all chance and open the data.
+
+    Args:
+        description: help text.
+        config: the configuration file unless another is named.
+        default_joints: how many joints the views have where the configuration's ``joints`` does not say.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path(config), help="sizes, steps and rates")
+    parser.add_argument("--lsp", type=Path, required=True, help="Leeds Sports Pose: images/ and joints.mat")
+    parser.add_argument("--lspet", type=Path, help="Leeds Sports Pose Extended; without it LSP alone is used")
+    parser.add_argument("--synth", type=Path, help="folder of the package synthpeople; without it no people are rendered")
+    parser.add_argument("--trunk", type=Path, help="MoveNet trunk weights (safetensors) for a movenet backbone")
+    parser.add_argument("--init", type=Path, help="weights of another estimator (safetensors), whose finetuned trunk is taken")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
+    parser.add_argument("--evaluate-every", type=int, default=500, help="steps between looks at the validation images")
+    args = parser.parse_args()
+    settings = tomllib.loads(args.config.read_text())
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    seed_everything(settings["seed"])
+    size = (settings["size"][0], settings["size"][1])
+    joints = settings["model"].get("joints", default_joints)
+    sampler, validation = open_sampler(args.lsp, args.lspet, args.synth, settings["shares"], size, settings["seed"], joints)
+    return Run(settings, sampler, validation, args.out, args.trunk, args.init, args.evaluate_every)
+
+
+def fill(backbone: nn.Module, trunk: Path | None, init: Path | None, frozen: int) -> None:
+    """Give a MoveNet backbone weights that were trained before, and freeze its first convolutions.
+
+    Args:
+        backbone: a `posert.models.movenet.Features`; any other is left as it is.
+        trunk: MoveNet's weights, or None.
+        init: weights of an estimator with such a backbone, or None: its trunk, and the convolutions after it where their shapes
+            agree.
+        frozen: how many convolutions keep their weights.
+
+    Raises:
+        InputError: weights are given that the backbone has no place for.
+    """
+    if not isinstance(backbone, Features):
+        if trunk or init:
+            raise InputError("--trunk and --init fill a movenet backbone; this configuration has another")
+        return
+    if trunk is not None:
+        backbone.trunk.load_state_dict({name: value.float() for name, value in load_file(trunk).items()})
+    if init is not None:
+        prefix = "backbone."
+        found = {name.removeprefix(prefix): value.float() for name, value in load_file(init).items() if name.startswith(prefix)}
+        own = backbone.state_dict()
+        lacking = sorted(name for name in own if name.startswith("trunk.") and name not in found)
+        if lacking:
+            raise InputError(f"{init} has no weights {prefix}{lacking[0]}; --init needs those of an estimator on the same trunk")
+        fits = {name: value for name, value in found.items() if name in own and value.shape == own[name].shape}
+        backbone.load_state_dict(own | fits)
+    for conv in backbone.trunk.convolutions()[:frozen]:
+        conv.requires_grad_(False)
+
+
+def groups(model: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:
+    """An optimizer's parameter groups: everything at one rate, but what was trained before (`backbone`) at another.
+
+    Of a MoveNet backbone that is the trunk alone.
+    """
+    backbone = model.get_submodule("backbone")
+    known = {id(p) for p in (backbone.trunk if isinstance(backbone, Features) else backbone).parameters()}
+    trained = [p for p in model.parameters() if p.requires_grad]
+    trunk = [p for p in trained if id(p) in known]
+    rest = [p for p in trained if id(p) not in known]
+    return [{"params": rest, "lr": rate}, *([{"params": trunk, "lr": trunk_rate}] if trunk else [])]
+
+
+def save(run: Run, model: str, state: dict[str, Tensor], **more: Any) -> dict[str, Tensor]:
+    """Write the weights in half precision with what is needed to rebuild the network; return them as they were saved."""
+    halves = {name: value.half().contiguous() if value.is_floating_point() else value for name, value in state.items()}
+    values = {"config": run.settings["model"], "size": run.settings["size"], **more}
+    metadata = {"model": model} | {name: json.dumps(value) for name, value in values.items()}
+    save_file(halves, run.out / "weights.safetensors", metadata=metadata)
+    return {name: value.float() if value.is_floating_point() else value for name, value in halves.items()}
