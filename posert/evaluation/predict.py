@@ -14,7 +14,9 @@ from posert.errors import InputError
 from posert.estimator import Estimator
 from posert.evaluation.dataset import PoseDataset
 from posert.evaluation.detections import Detections
+from posert.geometry import check_boxes
 from posert.media.images import read_image
+from posert.paths import path_kind
 from posert.people import find_people
 from posert.skeleton import Skeleton, convert_keypoints
 from posert.types import Image, Poses
@@ -99,6 +101,9 @@ def predict(
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1, got {batch_size}")
+    absent = [file for file in dataset.files if path_kind(file) != "file"]
+    if absent:
+        raise InputError(f"{len(absent)} of {len(dataset.files)} pictures are not there, such as {str(absent[0])!r}")
     look = _look(estimator, dataset, boxes)
     people, seconds = [], 0.0
     for start in range(0, len(dataset.files), batch_size):
@@ -144,6 +149,10 @@ def _look(
         raise InputError(f"boxes must be true, joints, none or detections, got {boxes!r}")
     places = dataset.true_boxes() if boxes == "true" else dataset.joint_boxes()
     wanted = dataset.labelled & ~np.isnan(places).any(1)
+    try:
+        check_boxes(places[wanted])
+    except InputError as error:
+        raise InputError(f"the labels of {dataset.name!r} cannot be used, {error}") from error
 
     def in_true_boxes(images: list[Image], numbers: NDArray[np.int64]) -> _Found:
         everybody = [np.flatnonzero((dataset.image_index == i) & wanted) for i in numbers]

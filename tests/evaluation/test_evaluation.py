@@ -109,6 +109,12 @@ def test_other_boxes(tiny_estimator_bundle: Path, coco_root: Path) -> None:
         assert predict(estimator, dataset, boxes=beside).image_index.tolist() == [1, 2]
         alone = evaluate(predict(estimator, dataset, boxes="none"), dataset, skeleton).results
         assert alone["total"] == pytest.approx(38 / 39, abs=1e-6)
+        far = PoseDataset(**{**vars(dataset), "boxes": dataset.true_boxes() * np.float32(1e30)})
+        with pytest.raises(InputError, match=r"labels of 'x' cannot be used, box 0"):
+            predict(estimator, far)
+        absent = PoseDataset(**{**vars(dataset), "files": (*dataset.files[:2], coco_root / "absent.png")})
+        with pytest.raises(InputError, match=r"1 of 3 pictures are not there, such as .*absent\.png"):
+            predict(estimator, absent)
         with pytest.raises(InputError, match="true, joints, none"):
             predict(estimator, dataset, boxes="some")
         with pytest.raises(InputError, match="batch_size"):
