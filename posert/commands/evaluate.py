@@ -176,7 +176,7 @@ def _print(results: dict[str, Any]) -> None:
     say(f"Expected calibration error: {_share(calibration['expected_error'])}")
     if (fitted := calibration["logistic"]) is not None and fitted["expected_error"] is not None:
         say(
-            f"With scores mapped to 1 / (1 + exp(-({fitted['slope']:.2f} logit(score) + {fitted['intercept']:.2f}))): "
+            f"With scores mapped to 1 / (1 + exp(-({fitted['slope']:.2f} logit(score) {fitted['intercept']:+.2f}))): "
             f"{_share(fitted['expected_error'])}, cross-validated over people"
         )
     for note in _notes(results):
