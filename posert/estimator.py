@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from posert.engine import Engine, Session, open_for
 from posert.errors import InputError
-from posert.geometry import fit_aspect
+from posert.geometry import box_transforms, fit_aspect
 from posert.images import Color, assign_boxes, check_color, check_images
+from posert.scales import check_scales, rescale_maps, scale_boxes
 from posert.skeleton import Skeleton, get_skeleton
 from posert.stopwatch import Stopwatch
 from posert.types import Image, Images, Poses
@@ -29,6 +30,7 @@ class Estimator:
         engine: the engine that runs the network.
         flip_test: whether every person is looked at twice, the second time mirrored, and the heatmaps are averaged: a little
             more accurate, twice the time.
+        scales: at which every person is looked at; the heatmaps are averaged.
         skeleton: the joints of the results.
     """
 
@@ -39,6 +41,7 @@ class Estimator:
         backend: str | None = None,
         device: str | None = None,
         flip_test: bool = False,
+        scales: float | Iterable[float] = 1.0,
         skeleton: str | Skeleton | None = None,
     ) -> None:
         """Open a model.
@@ -49,6 +52,8 @@ class Estimator:
             backend: see `posert.Engine.open`.
             device: see `posert.Engine.open`.
             flip_test: average with a second, mirrored look.
+            scales: average looks at these sizes of the person, in 0.25..4 of the one that the model is made for, such as
+                ``(0.9, 1.0, 1.1)``; each costs as much time as a whole run.
             skeleton: joints wanted, such as ``"coco18"``; None = the model's own. Joints that the model does not find and that
                 do not follow from others (`posert.skeleton.convert_keypoints`) are missing.
 
@@ -59,6 +64,7 @@ class Estimator:
         wanted = None if skeleton is None else get_skeleton(skeleton)
         self.engine, self._owned = open_for("estimation", engine, backend, device)
         self.flip_test = bool(flip_test)
+        self.scales = check_scales(scales)
         self.skeleton = wanted or self.engine.manifest.skeleton
         self._local = threading.local()
 
@@ -120,7 +126,7 @@ class Estimator:
         for start in range(0, len(given), largest):
             part = slice(start, start + largest)
             first, last = index[part][0], index[part][-1] + 1
-            maps, transforms = self._look(arrays[first:last], crops[part], index[part] - first, color, watch)
+            maps, transforms = self._looks(arrays[first:last], crops[part], index[part] - first, color, watch)
             with watch.step("decode"):
                 post = self.engine.manifest.postprocess
                 decode_heatmaps(maps["heatmaps"], post.method, stride=post.stride, transforms=transforms, out=keypoints[part])
@@ -143,6 +149,26 @@ class Estimator:
 
     def _tells_occlusion(self) -> bool:
         return any(output.name == "occlusion" for output in self.engine.manifest.network("estimator").outputs)
+
+    def _looks(
+        self,
+        images: list[Image],
+        crops: NDArray[np.float32],
+        index: NDArray[np.int64],
+        color: Color,
+        watch: Stopwatch,
+    ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
+        """The maps of one batch of people, averaged over the scales, and the transforms back to their images."""
+        if self.scales == (1.0,):
+            return self._look(images, crops, index, color, watch)
+        height, width = self.engine.manifest.preprocess.size
+        total: dict[str, NDArray[np.float32]] = {}
+        for scale in self.scales:
+            maps, _ = self._look(images, scale_boxes(crops, 1 / scale), index, color, watch)
+            with watch.step("decode"):
+                for name, one in maps.items():
+                    total[name] = total.get(name, np.float32(0)) + rescale_maps(one, 1 / scale) / np.float32(len(self.scales))
+        return total, box_transforms(crops, (height, width))
 
     def _look(
         self,

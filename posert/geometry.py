@@ -150,3 +150,21 @@ def to_box(keypoints: NDArray[np.float32], boxes: NDArray[np.float32], size: tup
     if (np.abs(points[..., :2]) > np.finfo(np.float32).max).any():
         raise InputError("a keypoint lies too far from the picture to be drawn; keypoints are x, y in pixels of the image")
     return points.astype(np.float32)
+
+
+def box_transforms(boxes: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The way from network pixels back to image pixels.
+
+    Args:
+        boxes: (P, 4): x0, y0, x1, y1 in image pixels.
+        size: height and width that each box is resized to.
+
+    Returns:
+        float32 (P, 2, 3): ``[[sx, 0, tx], [0, sy, ty]]``, as `posert.ops.crop_resize` has them.
+    """
+    low, high = boxes[:, :2].astype(np.float64), boxes[:, 2:].astype(np.float64)
+    scale = (high - low) / (size[1], size[0])
+    result = np.zeros((len(boxes), 2, 3), np.float32)
+    result[:, (0, 1), (0, 1)] = scale
+    result[:, :, 2] = low + 0.5 * scale - 0.5
+    return result

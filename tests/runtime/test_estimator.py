@@ -285,3 +285,47 @@ def test_results_in_another_skeleton(engine, estimator):
     assert left_ear[2] == 0
     with pytest.raises(InputError, match="unknown skeleton 'coco19'"):
         Estimator(engine, skeleton="coco19")
+
+
+def test_scales_agree_about_where_joints_are(engine, estimator, estimator_offsets):
+    """The joints of a smooth blob stay where they are, whatever the sizes at which it is looked at."""
+    rows, columns = np.mgrid[:512, :384]
+    image = np.zeros((512, 384, 3), np.uint8)
+    image[..., 0] = 255 * np.exp(-((columns - 190) ** 2 + (rows - 260) ** 2) / (2 * 40**2))
+    once = estimator.run([image], [[[20, 30, 360, 490]]])
+    same = Estimator(engine, scales=1).run([image], [[[20, 30, 360, 490]]])
+    np.testing.assert_array_equal(same.keypoints, once.keypoints)
+    # This network finds each joint a number of cells beside the blob, and a cell of an enlarged box is larger.
+    joint = int(np.abs(estimator_offsets).sum(1).argmin())
+    cell = 8 * 480 / 256
+    several = Estimator(engine, scales=(0.8, 1.0, 1.25), flip_test=True).run([image], [[[20, 30, 360, 490]]])
+    off = np.abs(several.keypoints[0, joint, :2] - once.keypoints[0, joint, :2])
+    assert (off <= cell * (1 + 0.25 * np.abs(estimator_offsets[joint]))).all()
+    with pytest.raises(InputError, match="scales"):
+        Estimator(engine, scales=(1.0, 0.0))
+    with pytest.raises(InputError, match="scales"):
+        Estimator(engine, scales=())
+
+
+def test_maps_of_larger_boxes_are_brought_back():
+    """A plane that rises along both axes is read at the places that the smaller box has in the larger one."""
+    from posert.scales import rescale_maps
+
+    y, x = np.mgrid[:20, :13].astype(np.float32)
+    maps = (2 * x + 3 * y)[None, None]
+    middle = np.array([6, 9.5])
+    back = rescale_maps(maps, 1.6)
+    expected = 2 * ((x - middle[0]) / 1.6 + middle[0]) + 3 * ((y - middle[1]) / 1.6 + middle[1])
+    np.testing.assert_allclose(back[0, 0], expected, rtol=1e-5)
+    assert rescale_maps(maps, 0.5)[0, 0, 0, 0] == 0, "outside of what was seen"
+    np.testing.assert_allclose(rescale_maps(maps, 1.0), maps, rtol=1e-6)
+
+
+def test_transforms_of_boxes():
+    from posert.geometry import box_transforms
+    from posert.ops import crop_resize
+
+    boxes = np.array([[3, 4, 60, 90], [-20.5, 7, 333, 41]], np.float32)
+    image = np.zeros((100, 100, 3), np.uint8)
+    _, expected = crop_resize([image], boxes, (64, 48), 0.0, 1.0, image_index=[0, 0])
+    np.testing.assert_allclose(box_transforms(boxes, (64, 48)), expected, rtol=1e-6, atol=1e-6)
