@@ -2,7 +2,7 @@
 
 >>> dataset = load_dataset("lsp", "data/lsp")
 >>> predictions = predict(estimator, dataset.part(range(900, 1000)))
->>> evaluate(predictions, dataset.part(range(900, 1000)), estimator.engine.manifest.skeleton).results["total"]
+>>> evaluate(predictions, dataset.part(range(900, 1000)), estimator.skeleton).results["total"]
 """
 
 from __future__ import annotations

@@ -118,21 +118,21 @@ def predict(
         seconds += time.perf_counter() - began
         advance(int(numbers[-1]) + 1, seconds)
     keypoints, index, scores, person = (np.concatenate(arrays) for arrays in zip(*people, strict=True))
-    converted = convert_keypoints(keypoints, estimator.skeleton, dataset.skeleton)
     known = None if (person < 0).any() or not len(person) else person
-    return Predictions(converted, index, scores, known, len(dataset.files), seconds)
+    return Predictions(keypoints, index, scores, known, len(dataset.files), seconds)
 
 
 _Found = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]
-"""Keypoints in the model's skeleton, picture, score and labelled person (-1: not known) of each person."""
+"""Keypoints in the data set's skeleton, picture, score and labelled person (-1: not known) of each person."""
 
 
 def _look(
     estimator: Estimator, dataset: PoseDataset, boxes: str | Detections
 ) -> Callable[[list[Image], NDArray[np.int64]], _Found]:
     """How a batch of pictures, with their numbers in the data set, becomes people."""
+    skeleton = dataset.skeleton
     if not takes_boxes(estimator):
-        return lambda images, numbers: _people(estimator.run(images), numbers)
+        return lambda images, numbers: _people(estimator.run(images), numbers, skeleton)
     if isinstance(boxes, Detections):
         detected = boxes
 
@@ -140,11 +140,11 @@ def _look(
             seen = [_reaches_into(image, detected.boxes[i]) for image, i in zip(images, numbers, strict=True)]
             poses = estimator.run(images, [detected.boxes[i][kept] for i, kept in zip(numbers, seen, strict=True)])
             sure = np.concatenate([np.zeros(0), *(detected.scores[i][kept] for i, kept in zip(numbers, seen, strict=True))])
-            return _people(poses, numbers, sure)
+            return _people(poses, numbers, skeleton, sure)
 
         return in_detections
     if boxes == "none":
-        return lambda images, numbers: _people(find_people(estimator, images), numbers)
+        return lambda images, numbers: _people(find_people(estimator, images), numbers, skeleton)
     if boxes not in ("true", "joints"):
         raise InputError(f"boxes must be true, joints, none or detections, got {boxes!r}")
     places = dataset.true_boxes() if boxes == "true" else dataset.joint_boxes()
@@ -158,7 +158,7 @@ def _look(
         everybody = [np.flatnonzero((dataset.image_index == i) & wanted) for i in numbers]
         groups = [group[_reaches_into(image, places[group])] for image, group in zip(images, everybody, strict=True)]
         poses = estimator.run(images, [places[group] for group in groups])
-        keypoints, index, scores, _ = _people(poses, numbers)
+        keypoints, index, scores, _ = _people(poses, numbers, skeleton)
         return keypoints, index, scores, np.concatenate(groups)
 
     return in_true_boxes
@@ -170,9 +170,12 @@ def _reaches_into(image: Image, boxes: NDArray[np.float32]) -> NDArray[np.bool_]
     return np.asarray((boxes[:, :2] < (width, height)).all(1) & (boxes[:, 2:] > 0).all(1))
 
 
-def _people(poses: Poses, numbers: NDArray[np.int64], sure: NDArray[np.float64] | None = None) -> _Found:
-    """A batch's people; a person's score is the mean of all joints' scores, missing ones being 0, times the detector's."""
+def _people(poses: Poses, numbers: NDArray[np.int64], skeleton: Skeleton, sure: NDArray[np.float64] | None = None) -> _Found:
+    """A batch's people, with the joints of `skeleton`.
+
+    A person's score is the mean of all joints' scores that the model gives, missing ones being 0, times the detector's.
+    """
     scores = poses.keypoints[..., 2].astype(np.float64).mean(1)
     if sure is not None:
         scores = scores * sure
-    return poses.keypoints, numbers[poses.image_index], scores, np.full(len(poses), -1)
+    return poses.convert(skeleton).keypoints, numbers[poses.image_index], scores, np.full(len(poses), -1)

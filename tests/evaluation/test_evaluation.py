@@ -69,7 +69,7 @@ def test_a_model_that_is_right_but_once(tiny_estimator_bundle: Path, coco_root: 
     with Estimator(tiny_estimator_bundle) as estimator:
         seen: list[int] = []
         found = predict(estimator, dataset, batch_size=2, advance=lambda images, seconds: seen.append(images))
-        skeleton = estimator.engine.manifest.skeleton
+        skeleton = estimator.skeleton
     assert seen == [2, 3]
     assert found.person is not None
     assert found.person.tolist() == [0, 1, 2]
@@ -90,7 +90,7 @@ def test_other_boxes(tiny_estimator_bundle: Path, coco_root: Path) -> None:
     dataset = load_dataset("coco", coco_root)
     dataset = PoseDataset("x", dataset.skeleton, dataset.files, dataset.keypoints, dataset.image_index, dataset.image_ids)
     with Estimator(tiny_estimator_bundle) as estimator:
-        skeleton = estimator.engine.manifest.skeleton
+        skeleton = estimator.skeleton
         whole = np.array([[0, 0, 192, 256]], np.float32)
         twice = Detections([np.tile(whole, (2, 1)), whole, whole[:0]], [np.array([0.5, 1]), np.ones(1), np.ones(0)])
         found = predict(estimator, dataset, boxes=twice)
@@ -227,6 +227,6 @@ def test_a_few_real_pictures(data_root: Path) -> None:
     pytest.importorskip("scipy", reason="reading .mat files: pip install posert[eval]")
     dataset = load_dataset("lsp", data_root / "lsp").part(range(900, 916))
     with Estimator("cpm-s") as estimator:
-        results = evaluate(predict(estimator, dataset), dataset, estimator.engine.manifest.skeleton).results
+        results = evaluate(predict(estimator, dataset), dataset, estimator.skeleton).results
     assert results["total"] > 0.75
     assert results["pcp"]["mean"] > 0.7
