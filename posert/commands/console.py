@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from posert.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -20,8 +22,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program ins
 Backend = Annotated[str | None, typer.Option(metavar="NAME", help="Runtime of the networks; by default the first that can run.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; by default the first that can run.")]
 
+Scales = Annotated[str, typer.Option(metavar="NUMBERS", help="Average looks at these sizes of the person, such as 0.9,1,1.1.")]
+
 DEFAULT_MAX_PIXELS = 50e6
 PIPE_WIDTH = 120
+
+
+def read_scales(option: str) -> list[float]:
+    """The numbers in the option `--scales`.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    try:
+        return [float(part) for part in option.split(",")]
+    except ValueError as error:
+        raise InputError(f"--scales must be numbers such as 0.9,1,1.1; got {option!r}") from error
 
 
 def console() -> Console:

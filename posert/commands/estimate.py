@@ -13,7 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, Json, MaxPixels, print_json, progress, say
+from posert.commands.console import (
+    DEFAULT_MAX_PIXELS,
+    Backend,
+    Device,
+    Json,
+    MaxPixels,
+    Scales,
+    print_json,
+    progress,
+    read_scales,
+    say,
+)
 from posert.errors import InputError
 from posert.paths import path_kind
 
@@ -39,8 +50,6 @@ _Kind = Annotated[str | None, typer.Option("--format", metavar="coco|openpose", 
 _SKELETON = "Convert to these joints (coco17, coco18, mpii16, ...); default: the model's own."
 _Skeleton = Annotated[str | None, typer.Option(metavar="NAME", help=_SKELETON)]
 _FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
-_SCALES = "Average looks at these sizes of the person, such as 0.9,1,1.1."
-_Scales = Annotated[str, typer.Option(metavar="NUMBERS", help=_SCALES)]
 
 
 def run(
@@ -51,7 +60,7 @@ def run(
     kind: _Kind = None,
     skeleton: _Skeleton = None,
     flip_test: _FlipTest = False,
-    scales: _Scales = "1",
+    scales: Scales = "1",
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     backend: Backend = None,
     device: Device = None,
@@ -86,7 +95,9 @@ def run(
         size = check_image(path, max_pixels=max_pixels)
         if given is not None:
             check_boxes_inside(given[number], size, path.name)
-    estimator = Estimator(model, backend=backend, device=device, flip_test=flip_test, scales=_numbers(scales), skeleton=skeleton)
+    estimator = Estimator(
+        model, backend=backend, device=device, flip_test=flip_test, scales=read_scales(scales), skeleton=skeleton
+    )
     everyone: list[tuple[ImageInfo, Poses]] = []
     with nullcontext() if job.folder is None else staged_folder(job.folder) as folder:
         for path, image, poses in _estimate(estimator, job.pictures, given, max_pixels):
@@ -100,13 +111,6 @@ def run(
         print_json(_document(job, everyone))
     else:
         _report(job, everyone)
-
-
-def _numbers(option: str) -> list[float]:
-    try:
-        return [float(part) for part in option.split(",")]
-    except ValueError as error:
-        raise InputError(f"--scales must be numbers such as 0.9,1,1.1; got {option!r}") from error
 
 
 @dataclass(frozen=True)

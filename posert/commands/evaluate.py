@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, Json, MaxPixels, print_json, print_table, progress, say
+from posert.commands.console import (
+    DEFAULT_MAX_PIXELS,
+    Backend,
+    Device,
+    Json,
+    MaxPixels,
+    Scales,
+    print_json,
+    print_table,
+    progress,
+    read_scales,
+    say,
+)
 from posert.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +59,7 @@ def run(
     boxes: _Boxes = "true",
     batch_size: _BatchSize = 16,
     flip_test: _FlipTest = False,
+    scales: Scales = "1",
     observer_centric: _Observer = False,
     out: _Out = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -89,7 +102,7 @@ def run(
     if dataset.areas is not None:
         require("faster_coco_eval", "COCO's average precision")
     where = _boxes(boxes, dataset)
-    with Estimator(model, backend=backend, device=device, flip_test=flip_test) as estimator:
+    with Estimator(model, backend=backend, device=device, flip_test=flip_test, scales=read_scales(scales)) as estimator:
         manifest = estimator.engine.manifest
         used = boxes if takes_boxes(estimator) else "none: the model finds all people by itself"
         with _bar(len(dataset.files)) as advance:
@@ -102,7 +115,7 @@ def run(
                 advance=advance,
             )
     evaluation = evaluate(predictions, dataset, manifest.skeleton, observer_centric=observer_centric)
-    about = {"model": manifest.name, "data": data, "subset": subset, "boxes": used, "flip_test": flip_test}
+    about = {"model": manifest.name, "data": data, "subset": subset, "boxes": used, "flip_test": flip_test, "scales": scales}
     results = {**about, **evaluation.results}
     if out is not None:
         _write(out, results, evaluation, dataset, f"{manifest.name} on {data}")

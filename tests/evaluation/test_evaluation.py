@@ -191,7 +191,7 @@ def test_command(tiny_estimator_bundle: Path, coco_root: Path, tmp_path: Path) -
         picture = cv2.imread(str(tmp_path / "report" / name))
         assert picture is not None
         assert picture.std() > 5
-    some = run(*base, "--json", "--subset", "2-3", "--limit", "1", "--flip-test")
+    some = run(*base, "--json", "--subset", "2-3", "--limit", "1", "--flip-test", "--scales", "0.9,1")
     assert some.exit_code == 0, some.output
     assert json.loads(some.stdout)["images"] == 1
     (tmp_path / "found.json").write_text(json.dumps([{"image_id": 2, "bbox": [0, 0, 192, 256], "score": 1}]))
