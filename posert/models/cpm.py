@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from posert.errors import InputError
 from posert.models import movenet
+from posert.models.layers import VGG19, caffe_pool, conv, relu_stack, vgg_trunk
 
 BACKBONES = ("vgg", "paper", "movenet-lightning", "movenet-thunder")
 
@@ -61,24 +62,11 @@ VGG = CPMConfig()
 FLIC = CPMConfig(backbone="paper", joints=9, stages=4)
 
 
-def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-
-
-def _relu_stack(*convs: nn.Conv2d) -> nn.Sequential:
-    """Convolutions with ReLU after each."""
-    return nn.Sequential(*(layer for conv in convs for layer in (conv, nn.ReLU(inplace=True))))
-
-
-def _caffe_pool(kernel: int) -> nn.MaxPool2d:
-    return nn.MaxPool2d(kernel, stride=2, ceil_mode=True)
-
-
 def _paper_trunk() -> list[nn.Module]:
     """Three 9 x 9 convolutions, each pooled: stride 8, 128 channels."""
     layers: list[nn.Module] = []
     for inputs in (3, 128, 128):
-        layers += [*_relu_stack(_conv(inputs, 128, 9)), _caffe_pool(3)]
+        layers += [*relu_stack(conv(inputs, 128, 9)), caffe_pool(3)]
     return layers
 
 
@@ -92,14 +80,14 @@ class PaperBackbone(nn.Module):
     def __init__(self, config: CPMConfig) -> None:
         super().__init__()
         head = [
-            *_relu_stack(_conv(128, 32, 5), _conv(32, 512, 9)),
+            *relu_stack(conv(128, 32, 5), conv(32, 512, 9)),
             nn.Dropout(0.5),
-            *_relu_stack(_conv(512, 512, 1)),
+            *relu_stack(conv(512, 512, 1)),
             nn.Dropout(0.5),
         ]
-        self.first = nn.Sequential(*_paper_trunk(), *head, _conv(512, config.maps, 1))
+        self.first = nn.Sequential(*_paper_trunk(), *head, conv(512, config.maps, 1))
         self.trunk = nn.Sequential(*_paper_trunk())
-        self.reduce = nn.ModuleList(_relu_stack(_conv(128, 32, 5)) for _ in range(config.stages - 1))
+        self.reduce = nn.ModuleList(relu_stack(conv(128, 32, 5)) for _ in range(config.stages - 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the first stage's belief maps and the features of every later stage."""
@@ -133,13 +121,8 @@ class VGGBackbone(_SharedFeatures):
     def __init__(self, config: CPMConfig) -> None:
         super().__init__()
         self.stages = config.stages
-        layers: list[nn.Module] = []
-        inputs = 3
-        for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 256, 256, 256, 256, 128):
-            layers += _relu_stack(_conv(inputs, width, 3)) if width else [_caffe_pool(2)]
-            inputs = width or inputs
-        self.trunk = nn.Sequential(*layers)
-        self.head = nn.Sequential(*_relu_stack(_conv(128, 512, 1)), _conv(512, config.maps, 1))
+        self.trunk = vgg_trunk((*VGG19, 256, 256, 256, 256, 128))
+        self.head = nn.Sequential(*relu_stack(conv(128, 512, 1)), conv(512, config.maps, 1))
 
 
 class MoveNetBackbone(_SharedFeatures):
@@ -152,8 +135,8 @@ class MoveNetBackbone(_SharedFeatures):
         self.stages = config.stages
         self.feature_channels = width = config.width
         self.trunk = movenet.MoveNetTrunk(config.backbone.removeprefix("movenet-"))
-        self.adapt = _relu_stack(_conv(movenet.COMBINED_CHANNELS, width, 3), _conv(width, width, 3))
-        self.head = nn.Sequential(*_relu_stack(_conv(width, 2 * width, 1)), _conv(2 * width, config.maps, 1))
+        self.adapt = relu_stack(conv(movenet.COMBINED_CHANNELS, width, 3), conv(width, width, 3))
+        self.head = nn.Sequential(*relu_stack(conv(width, 2 * width, 1)), conv(2 * width, config.maps, 1))
 
     def features(self, image: Tensor) -> Tensor:
         """Features at stride 8."""
@@ -179,8 +162,8 @@ class CPM(nn.Module):
         inputs = self.backbone.feature_channels + config.maps + config.center_map
         self.stages = nn.ModuleList(
             nn.Sequential(
-                *_relu_stack(*(_conv(width if i else inputs, width, kernel) for i in range(depth)), _conv(width, width, 1)),
-                _conv(width, config.maps, 1),
+                *relu_stack(*(conv(width if i else inputs, width, kernel) for i in range(depth)), conv(width, width, 1)),
+                conv(width, config.maps, 1),
             )
             for _ in range(config.stages - 1)
         )
