@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from export.recipes import Recipe, run_reference
 from posert import Estimator, Session, ops
+from posert.bottom_up import Crowd, decode
 from posert.errors import BuildError, InputError
 from posert.geometry import fit_aspect, person_boxes, to_box
 from posert.people import find_people
+from posert.processing import Decoding
 from posert.skeleton import convert_keypoints
 
 TOLERANCE = {"fp32": 1e-4}
@@ -51,7 +53,9 @@ def gate(
                     raise BuildError(f"{recipe.name}, {precision}: output {name!r} is not finite at batch {batch}")
                 difference = np.abs(found[name].astype(np.float64) - expected[name])
                 differences.append((float(difference.max()), float(difference.mean())))
-            if "heatmaps" in found:
+            if "pafs" in found:
+                cells.append(_people_distance(found, expected, recipe.manifest["postprocess"]))
+            elif "heatmaps" in found:
                 method = recipe.manifest["postprocess"]["method"]
                 cells.append(_keypoint_distance(found["heatmaps"], expected["heatmaps"], method))
     tolerance, largest = TOLERANCE[precision], max(most for most, _ in differences)
@@ -87,6 +91,24 @@ def _keypoint_distance(first: NDArray[np.float32], second: NDArray[np.float32], 
     if not np.array_equal(np.isnan(a), np.isnan(b)):
         return float("inf")
     return float(np.nan_to_num(np.linalg.norm(a - b, axis=-1)).max(initial=0.0))
+
+
+def _people_distance(first: Mapping[str, Any], second: Mapping[str, Any], post: Mapping[str, Any]) -> float:
+    """Largest distance between the joints of the people read from two sets of maps, in cells; infinite if the people differ."""
+    a, b = (_people(maps, post) for maps in (first, second))
+    if not (np.array_equal(a.image_index, b.image_index) and np.array_equal(a.keypoints[..., 2] > 0, b.keypoints[..., 2] > 0)):
+        return float("inf")
+    distance = np.linalg.norm(a.keypoints[..., :2] - b.keypoints[..., :2], axis=-1)
+    return float(np.nan_to_num(distance).max(initial=0.0)) / int(post["stride"])
+
+
+def _people(maps: Mapping[str, Any], post: Mapping[str, Any]) -> Crowd:
+    count, _, height, width = maps["heatmaps"].shape
+    stride = int(post["stride"])
+    unmoved = np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1))
+    sizes = np.tile(np.array([height, width]) * stride, (count, 1))
+    heatmaps = np.ascontiguousarray(maps["heatmaps"][:, :-1])
+    return decode(heatmaps, maps["pafs"], unmoved, sizes, stride, Decoding.parse(dict(post)))
 
 
 def prepare_inputs(recipe: Recipe, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.float32]]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from posert.errors import InputError
 from posert.models.cpm import CPM, CPMConfig, FinalBelief
+from posert.models.paf import PAF, FinalMaps, PAFConfig
 from posert.models.pg2 import Generator, PG2Config
 from posert.skeleton import get_skeleton
 
@@ -97,6 +98,14 @@ def _cpm(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest
     return Recipe(name, module, module, "estimator", {"image": (3, *size)}, ("heatmaps",), manifest)
 
 
+def _paf(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
+    model = PAF(PAFConfig(**config))
+    model.load_state_dict(tensors)
+    module = FinalMaps(model).eval()
+    size = manifest["preprocess"]["size"]
+    return Recipe(name, module, module, "estimator", {"image": (3, *size)}, ("heatmaps", "pafs"), manifest)
+
+
 def _pg2(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
     reference, folded = Generator(PG2Config(**config)).eval(), Generator(PG2Config(**config)).eval()
     for generator in (reference, folded):
@@ -107,7 +116,8 @@ def _pg2(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest
     return Recipe(name, reference, folded, "generator", {"input": (planes, *size)}, ("coarse", "image"), manifest)
 
 
-_BUILDERS: dict[str, Callable[[str, dict[str, Tensor], dict[str, Any], dict[str, Any]], Recipe]] = {"cpm": _cpm, "pg2": _pg2}
+_Builder = Callable[[str, dict[str, Tensor], dict[str, Any], dict[str, Any]], Recipe]
+_BUILDERS: dict[str, _Builder] = {"cpm": _cpm, "paf": _paf, "pg2": _pg2}
 
 
 @torch.no_grad()

@@ -11,23 +11,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posert.detection import Detection, Detector
 from posert.engine import Engine, Session, open_for
 from posert.errors import InputError
 from posert.geometry import box_transforms, fit_aspect
-from posert.images import Color, assign_boxes, check_color, check_images
+from posert.images import Color, assign_boxes, check_color, check_images, whole_boxes
 from posert.scales import check_scales, rescale_maps, scale_boxes
 from posert.skeleton import Skeleton, get_skeleton
 from posert.stopwatch import Stopwatch
 from posert.types import Image, Images, Poses
 
+FIND_EVERYBODY = ("paf",)
+"""Papers whose models look at whole images."""
+
 _MAPS = ("heatmaps", "occlusion")
 
 
 class Estimator:
-    """Finds one person's joints in each box of each image. Threads may share it.
+    """Finds people's joints: one person's in each box of each image, or, with part affinity fields (``"paf-s"``), everybody's in
+    the whole of each image. Threads may share it.
 
     Attributes:
         engine: the engine that runs the network.
+        finds_everybody: whether it looks at whole images and takes no boxes.
         flip_test: whether every person is looked at twice, the second time mirrored, and the heatmaps are averaged: a little
             more accurate, twice the time.
         scales: at which every person is looked at; the heatmaps are averaged.
@@ -43,6 +49,7 @@ class Estimator:
         flip_test: bool = False,
         scales: float | Iterable[float] = 1.0,
         skeleton: str | Skeleton | None = None,
+        detector: str | os.PathLike[str] | Detector | None = None,
     ) -> None:
         """Open a model.
 
@@ -56,16 +63,31 @@ class Estimator:
                 ``(0.9, 1.0, 1.1)``; each costs as much time as a whole run.
             skeleton: joints wanted, such as ``"coco18"``; None = the model's own. Joints that the model does not find and that
                 do not follow from others (`posert.skeleton.convert_keypoints`) are missing.
+            detector: says where the people are when `run` is given no boxes: the name or path of a model that finds everybody,
+                such as ``"paf-s"``, or a function that takes the list of images as `run` was given them and returns a list of
+                arrays (n_i, 4) of tight boxes, x0, y0, x1, y1 in pixels.
 
         Raises:
-            InputError: the model is not for estimation, or the skeleton is unknown.
+            InputError: the model is not for estimation, or finds everybody and was given scales or a detector; the skeleton is
+                unknown; the detector is neither a function nor a model that finds everybody.
             PosertError: see `posert.Engine.open`.
         """
-        wanted = None if skeleton is None else get_skeleton(skeleton)
-        self.engine, self._owned = open_for("estimation", engine, backend, device)
         self.flip_test = bool(flip_test)
         self.scales = check_scales(scales)
+        wanted = None if skeleton is None else get_skeleton(skeleton)
+        self.engine, self._owned = open_for("estimation", engine, backend, device)
         self.skeleton = wanted or self.engine.manifest.skeleton
+        self.finds_everybody = self.engine.manifest.paper in FIND_EVERYBODY
+        self._detection: Detection | None = None
+        try:
+            if self.finds_everybody and (detector is not None or self.scales != (1.0,)):
+                option = "scales" if detector is None else "the detector"
+                raise InputError(f"{self.engine.manifest.name!r} finds everybody in whole images; leave {option} out")
+            if detector is not None:
+                self._detection = Detection(detector, backend=backend, device=device)
+        except BaseException:
+            self.close()
+            raise
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -78,13 +100,15 @@ class Estimator:
         self.close()
 
     def close(self) -> None:
-        """Close the engine if it was opened here."""
+        """Close what was opened here."""
+        if self._detection is not None:
+            self._detection.close()
         if self._owned:
             self.engine.close()
 
     @property
     def stage_ms(self) -> dict[str, float]:
-        """Milliseconds that each step of the calling thread's latest `run` took: crop, network, decode."""
+        """Milliseconds that each step of the calling thread's latest `run` took: detect, crop, network, decode."""
         return dict(getattr(self._local, "stage_ms", {}))
 
     def run(self, images: Images, boxes: Any = None, *, color: Color = "rgb") -> Poses:
@@ -95,15 +119,17 @@ class Estimator:
 
         Args:
             images: uint8 (N, H, W, 3), or a list of N uint8 arrays (H, W, 3) of any sizes. N may be 0.
-            boxes: where the people are, as x0, y0, x1, y1 in pixels with edges: (0, 0, W, H) is the whole image. None: each image
-                is one person; (N, 4): one box for each image; a list of N arrays (n_i, 4): any number for each image. Boxes may
-                reach beyond the image, but must not lie wholly outside. They should enclose the person tightly: the model adds
-                its own margin.
+            boxes: where the people are, as x0, y0, x1, y1 in pixels with edges: (0, 0, W, H) is the whole image. None: where the
+                detector says; without one, each image is one person. (N, 4): one box for each image; a list of N arrays
+                (n_i, 4): any number for each image. Boxes may reach beyond the image, but must not lie wholly outside. They
+                should enclose the person tightly: the model adds its own margin. A model that finds everybody takes no boxes.
             color: channel order of the images, ``"rgb"`` or ``"bgr"``.
 
         Returns:
             The people, image after image in the order of the boxes, in fresh memory: joints in pixels of their image (centres at
             integers), scores in [0, 1]; `image_index` says which image, `boxes` holds the boxes as they were given.
+            Of a model that finds everybody: any number for each image, the surest first, with boxes around their joints
+            (`posert.geometry.person_boxes`).
 
         Raises:
             InputError: images or boxes cannot be used; the message names which. Nothing has been run then.
@@ -113,6 +139,13 @@ class Estimator:
 
         color = check_color(color)
         arrays = check_images(images)
+        watch = Stopwatch()
+        self._local.stage_ms = watch.stage_ms
+        if self.finds_everybody:
+            return self._find_everybody(arrays, boxes, color, watch)
+        if boxes is None and self._detection is not None:
+            with watch.step("detect"):
+                boxes = self._detection.find(arrays, color)
         given, index = assign_boxes(arrays, boxes)
         height, width = self.engine.manifest.preprocess.size
         padding = 1.0 if boxes is None else self.engine.manifest.preprocess.box_scale
@@ -120,8 +153,6 @@ class Estimator:
         found = self.engine.manifest.skeleton
         keypoints = np.empty((len(given), len(found), 3), np.float32)
         occlusion = np.empty((len(given), len(found)), np.float32) if self._tells_occlusion() else None
-        watch = Stopwatch()
-        self._local.stage_ms = watch.stage_ms
         largest = self.engine.manifest.batch_sizes[-1]
         for start in range(0, len(given), largest):
             part = slice(start, start + largest)
@@ -145,7 +176,22 @@ class Estimator:
             InputError: a batch size is not a positive integer.
         """
         for size in check_batch_sizes(self.engine.manifest.batch_sizes if batch_sizes is None else batch_sizes):
-            self.run(np.full((size, *self.engine.manifest.preprocess.size, 3), 128, np.uint8))
+            grey = list(np.full((size, *self.engine.manifest.preprocess.size, 3), 128, np.uint8))
+            if self._detection is not None:
+                self._detection.warmup(grey)
+            self.run(grey, None if self.finds_everybody else whole_boxes(grey))
+
+    def _find_everybody(self, images: list[Image], boxes: Any, color: Color, watch: Stopwatch) -> Poses:
+        """Find all people of all images."""
+        from posert.bottom_up import find_everybody
+
+        manifest = self.engine.manifest
+        if boxes is not None:
+            raise InputError(
+                f"{manifest.name!r} finds everybody in an image and takes no boxes; leave them out, or cut the images"
+            )
+        poses = find_everybody(images, manifest, self._workspace, watch, color=color, flip_test=self.flip_test)
+        return poses.convert(self.skeleton)
 
     def _tells_occlusion(self) -> bool:
         return any(output.name == "occlusion" for output in self.engine.manifest.network("estimator").outputs)

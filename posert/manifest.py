@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 
 from posert.errors import BundleError
 from posert.fields import check_count, check_list, check_number, check_object, check_text, refuse
+from posert.processing import LARGEST_SIDE, Postprocess, Preprocess
 from posert.skeleton import SKELETONS, Skeleton, get_skeleton
 
 FORMAT = "posert-bundle"
@@ -27,9 +28,8 @@ _KEYS = (
 )
 _DTYPES = ("float32", "float16", "uint8", "int32", "int64", "bool")
 _TASKS = ("estimation", "transfer")
-_PAPERS = {"cpm": "estimation", "pg2": "transfer"}
-_METHODS = ("argmax", "quarter", "softargmax", "upsampled")
-_LARGEST_SIDE = 1 << 16
+_PAPERS = {"cpm": "estimation", "paf": "estimation", "pg2": "transfer"}
+_PAF_CHANNELS = 38  # two for each of posert.ops.PAF_LIMBS, which join the joints of coco18
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class TensorSpec:
         shape = check_list(entry["shape"], f"{where}.shape", 1, 8)
         if shape[0] != "N":
             refuse(f"{where}.shape[0]", 'the batch dimension "N"', shape[0])
-        sides = tuple(check_count(side, f"{where}.shape[{i}]", 1, _LARGEST_SIDE) for i, side in enumerate(shape) if i)
+        sides = tuple(check_count(side, f"{where}.shape[{i}]", 1, LARGEST_SIDE) for i, side in enumerate(shape) if i)
         limits = None
         if entry.get("range") is not None:
             low, high = (check_number(v, f"{where}.range") for v in check_list(entry["range"], f"{where}.range", 2, 2))
@@ -120,83 +120,6 @@ class Variant:
         return cls(backend, precision, check_object(entry["parity"], f"{where}.parity"))
 
 
-@dataclass(frozen=True)
-class Preprocess:
-    """How an image becomes a network's input.
-
-    Attributes:
-        size: height and width in pixels.
-        mean: subtracted from a value of 0..255, one a channel, in the network's channel order.
-        scale: multiplied with the difference, one a channel.
-        channels: the network's channel order.
-        fill: value of 0..255 of what lies outside the image, or None: the border is repeated.
-        box_scale: how much a person's box is enlarged about its centre (estimation).
-        radius: of the discs that the pose is drawn with, in network pixels (transfer).
-    """
-
-    size: tuple[int, int]
-    mean: tuple[float, float, float]
-    scale: tuple[float, float, float]
-    channels: Literal["rgb", "bgr"]
-    fill: float | None = None
-    box_scale: float = 1.0
-    radius: int = 4
-
-    @classmethod
-    def parse(cls, value: Any, task: str) -> Preprocess:
-        """Check `preprocess`."""
-        extra = ("fill", "box_scale") if task == "estimation" else ("fill", "radius")
-        entry = check_object(value, "preprocess", ("size", "mean", "scale", "channels"), extra)
-        size = check_list(entry["size"], "preprocess.size", 2, 2)
-        height, width = (check_count(side, "preprocess.size", 1, _LARGEST_SIDE) for side in size)
-        channels: Any = check_text(entry["channels"], "preprocess.channels", choices=("rgb", "bgr"))
-        mean, scale = (_three(entry[key], f"preprocess.{key}") for key in ("mean", "scale"))
-        if 0 in scale:
-            refuse("preprocess.scale", "numbers other than 0", entry["scale"])
-        fill = None if entry.get("fill") is None else check_number(entry["fill"], "preprocess.fill", 0, 255)
-        box_scale = check_number(entry.get("box_scale", 1.0), "preprocess.box_scale", 0.1, 10)
-        radius = check_count(entry.get("radius", 4), "preprocess.radius", 0, 1024)
-        return cls((height, width), mean, scale, channels, fill, box_scale, radius)
-
-
-@dataclass(frozen=True)
-class Postprocess:
-    """How a network's output becomes a result.
-
-    Attributes:
-        stride: network pixels a heatmap cell (estimation).
-        method: how joints are read from heatmaps, a method of `posert.ops.decode_heatmaps` (estimation).
-        min_score: joints with a lower score are missing (estimation).
-        mask_radius, mask_closing: of the pose mask, in network pixels (transfer, specs K2).
-    """
-
-    stride: int = 8
-    method: str = "quarter"
-    min_score: float = 0.0
-    mask_radius: int = 4
-    mask_closing: int = 5
-
-    @classmethod
-    def parse(cls, value: Any, task: str) -> Postprocess:
-        """Check `postprocess`."""
-        if task == "estimation":
-            entry = check_object(value, "postprocess", ("stride", "method"), ("min_score",))
-            stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
-            method = check_text(entry["method"], "postprocess.method", choices=_METHODS)
-            return cls(stride, method, check_number(entry.get("min_score", 0.0), "postprocess.min_score", 0, 1))
-        entry = check_object(value, "postprocess", ("mask_radius", "mask_closing"))
-        closing = check_count(entry["mask_closing"], "postprocess.mask_closing", 1, 255)
-        if closing % 2 == 0:
-            refuse("postprocess.mask_closing", "an odd number", closing)
-        return cls(mask_radius=check_count(entry["mask_radius"], "postprocess.mask_radius", 0, 1024), mask_closing=closing)
-
-
-def _three(value: Any, where: str) -> tuple[float, float, float]:
-    values = value if isinstance(value, list) else [value] * 3
-    a, b, c = (check_number(v, where) for v in check_list(values, where, 3, 3))
-    return a, b, c
-
-
 def _unique(names: list[str], where: str) -> None:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)[:8]
     if twice:
@@ -210,7 +133,7 @@ class Manifest:
     Attributes:
         name: the model's name, such as ``"cpm-s"``.
         task: ``"estimation"`` or ``"transfer"``.
-        paper: whose network it is, and so what the inputs and outputs mean: ``"cpm"`` or ``"pg2"``.
+        paper: whose network it is, and so what the inputs and outputs mean: ``"cpm"``, ``"paf"`` or ``"pg2"``.
         description: one sentence.
         skeleton: the joints it finds or is driven by.
         networks: the networks, each with a file of its own.
@@ -302,7 +225,7 @@ class Manifest:
             skeleton=get_skeleton(check_text(entry["skeleton"], "skeleton", choices=tuple(sorted(SKELETONS)))),
             networks=networks,
             preprocess=Preprocess.parse(entry["preprocess"], task),
-            postprocess=Postprocess.parse(entry["postprocess"], task),
+            postprocess=Postprocess.parse(entry["postprocess"], paper),
             batch_sizes=_batch_sizes(entry["batch_sizes"]),
             files=_files(entry["files"], networks),
             variants=variants,
@@ -347,6 +270,10 @@ def _check_contract(manifest: Manifest) -> None:
         stride = manifest.postprocess.stride
         inputs = {"image": (3, height, width)}
         outputs = {"heatmaps": (joints + 1, height // stride, width // stride)}
+        if manifest.paper == "paf":
+            if manifest.skeleton.name != "coco18":
+                refuse("skeleton", '"coco18", whose joints the fields join', manifest.skeleton.name)
+            outputs["pafs"] = (_PAF_CHANNELS, height // stride, width // stride)
         network = manifest.network("estimator")
     else:
         inputs = {"input": (3 + joints, height, width)}

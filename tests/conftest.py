@@ -173,3 +173,13 @@ def tiny_transfer_bundle(
 
     path = tmp_path_factory.mktemp("bundles") / "tiny-transfer.posert"
     return Bundle.write(path, transfer_document, {"generator.onnx": tiny_transfer_onnx}).path
+
+
+@pytest.fixture(scope="session")
+def tiny_crowd_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that finds a person around every bright red 8 x 8 block; see crowds.py."""
+    pytest.importorskip("onnx", reason="making test networks needs onnx: pip install posert[test]")
+    import crowds
+
+    path = tmp_path_factory.mktemp("bundles") / "tiny-crowd.posert"
+    return crowds.write(path, _document("tiny-crowd", "estimation", "paf", "coco18"), _model(crowds.network()))

@@ -25,12 +25,15 @@ ROOMS = {
     "posert.types": HEAVY | SCREEN | {"cv2", "posert.ops"} | PIPELINES,
     "posert.geometry": HEAVY | SCREEN | {"cv2", "posert.ops"} | PIPELINES,
     "posert.manifest": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
+    "posert.processing": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.images": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.people": HEAVY | SCREEN | {"posert.cli"},
     "posert.bundle": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.ops": HEAVY | SCREEN | {"cv2", "posert.bundle", "posert.engine"} | PIPELINES,
     "posert.engine": HEAVY | SCREEN | {"cv2"} | PIPELINES,
     "posert.estimator": HEAVY | SCREEN | {"posert.cli", "posert.transfer"},
+    "posert.detection": HEAVY | SCREEN | PIPELINES,
+    "posert.bottom_up": HEAVY | SCREEN | PIPELINES,
     "posert.transfer": HEAVY | SCREEN | {"posert.cli"},
     "posert.backends.onnxruntime": (HEAVY - {"onnxruntime"}) | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
     "posert.draw": HEAVY | SCREEN | {"posert.engine"} | PIPELINES,
@@ -67,7 +70,7 @@ def test_room_imports_nothing_above_it(room: str) -> None:
 def test_models_need_torch_and_nothing_of_the_runtime() -> None:
     pytest.importorskip("torch", reason="the networks are torch modules; pip install posert[train]")
     blocked = ["onnxruntime", "onnx", "cv2", "typer", "rich", "posert.engine", "posert.ops"]
-    for room in ("posert.models.cpm", "posert.models.pg2", "posert.models.movenet"):
+    for room in ("posert.models.cpm", "posert.models.paf", "posert.models.pg2", "posert.models.movenet"):
         code = BLOCKED_IMPORT.format(blocked=blocked, room=room)
         done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -42,7 +42,7 @@ _Source = Annotated[Path, typer.Argument(metavar="IMAGE|FOLDER", help="A picture
 _Output = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="PATH", help="NAME.json, NAME.png (or .jpg, .webp), or a folder.")
 ]
-_BOXES = "Where the people are, in pixels; without it one person is looked for in each picture."
+_BOXES = "Where the people are, in pixels; without it one person is looked for in each picture, or everybody with paf-s."
 _Boxes = Annotated[str | None, typer.Option(metavar="FILE.json|X0,Y0,X1,Y1", help=_BOXES)]
 _Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="An estimation model; see 'posert models'.")]
 _KIND = "Kind of JSON; coco unless told otherwise."
@@ -196,7 +196,10 @@ def _estimate(
             part = slice(done, done + len(images))
             paths, done = pictures[part], done + len(images)
             try:
-                poses = find_people(estimator, images) if boxes is None else estimator.run(images, boxes[part])
+                if boxes is not None:
+                    poses = estimator.run(images, boxes[part])
+                else:
+                    poses = estimator.run(images) if estimator.finds_everybody else find_people(estimator, images)
             except InputError as error:
                 raise InputError(_with_names(str(error), paths)) from error
             for number, (path, image) in enumerate(zip(paths, images, strict=True)):

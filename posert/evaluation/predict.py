@@ -21,9 +21,6 @@ from posert.people import find_people
 from posert.skeleton import Skeleton, convert_keypoints
 from posert.types import Image, Poses
 
-_WITHOUT_BOXES = ("paf",)
-"""Papers whose networks find all people of a picture by themselves."""
-
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -71,7 +68,7 @@ def available_joints(source: Skeleton, target: Skeleton) -> tuple[NDArray[np.boo
 
 def takes_boxes(estimator: Estimator) -> bool:
     """Whether a model looks for one person in a box, rather than for everybody in a picture."""
-    return estimator.engine.manifest.paper not in _WITHOUT_BOXES
+    return not estimator.finds_everybody
 
 
 def predict(

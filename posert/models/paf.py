@@ -61,20 +61,6 @@ COCO = PAFConfig()
 MPI = PAFConfig(joints=15, limbs=14)
 
 
-class MoveNetFeatures(nn.Module):
-    """MoveNet's trunk, its three levels brought to stride 8, and two convolutions."""
-
-    def __init__(self, config: PAFConfig) -> None:
-        super().__init__()
-        self.trunk = movenet.MoveNetTrunk(config.backbone.removeprefix("movenet-"))
-        width = config.features
-        self.adapt = relu_stack(conv(movenet.COMBINED_CHANNELS, width, 3), conv(width, width, 3))
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Features at stride 8."""
-        return self.adapt(movenet.combine(self.trunk(image)))
-
-
 class Stage(nn.Module):
     """Both branches of one stage, as the two groups of grouped convolutions."""
 
@@ -101,10 +87,14 @@ class PAF(nn.Module):
     def __init__(self, config: PAFConfig = COCO) -> None:
         super().__init__()
         self.config = config
-        self.backbone = vgg_trunk((*VGG19, 256, config.features)) if config.backbone == "vgg" else MoveNetFeatures(config)
+        if config.backbone == "vgg":
+            self.backbone: nn.Module = vgg_trunk((*VGG19, 256, config.features))
+        else:
+            self.backbone = movenet.Features(config.backbone.removeprefix("movenet-"), config.features)
         maps = 2 * config.limbs + config.joints + 1
         first = Stage(config, config.features, 3, config.first_depth, config.first_hidden)
-        later = (Stage(config, maps + config.features, config.kernel, config.depth, config.width) for _ in range(config.stages - 1))
+        seen = maps + config.features
+        later = [Stage(config, seen, config.kernel, config.depth, config.width) for _ in range(config.stages - 1)]
         self.stages = nn.ModuleList([first, *later])
 
     def forward(self, image: Tensor) -> list[tuple[Tensor, Tensor]]:

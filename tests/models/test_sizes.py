@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the networks are torch modules; pip install posert[train]")
 
 from posert.errors import InputError  # noqa: E402
-from posert.models import cpm, movenet, pg2  # noqa: E402
+from posert.models import cpm, movenet, paf, pg2  # noqa: E402
 
 
 def parameters(build) -> int:
@@ -41,6 +41,30 @@ def test_cpm_parameters_and_maps(config, count, maps) -> None:
     with torch.device("meta"):
         beliefs = cpm.CPM(config)(torch.empty(2, 3, 368, 368), torch.empty(2, 1, 368, 368))
     assert [tuple(b.shape) for b in beliefs] == [(2, maps[1], 46, 46)] * maps[0]
+
+
+@pytest.mark.parametrize(
+    ("config", "count", "maps"), [(paf.COCO, 52_311_446, (38, 19)), (paf.MPI, 51_481_032, (28, 16))], ids=["coco", "mpi"]
+)
+def test_paf_parameters_and_maps(config, count, maps) -> None:
+    assert parameters(lambda: paf.PAF(config)) == count
+    with torch.device("meta"):
+        stages = paf.PAF(config)(torch.empty(2, 3, 368, 656))
+    assert [tuple(map(tuple, (a.shape, b.shape))) for a, b in stages] == [((2, maps[0], 46, 82), (2, maps[1], 46, 82))] * 6
+
+
+def test_paf_branches_do_not_mix_within_a_stage() -> None:
+    """The two groups of a stage are the two branches: neither's weights change the other's maps."""
+    torch.manual_seed(0)
+    model = paf.PAF(paf.PAFConfig("movenet-lightning", stages=1, width=4, first_hidden=4, features=4))
+    image = torch.randn(1, 3, 64, 96)
+    before = model(image)[0]
+    with torch.no_grad():
+        model.stages[0].body[-2].weight[:4].zero_()  # the first group, that of the fields
+    after = model(image)[0]
+    assert before[0].shape == (1, 38, 8, 12)
+    assert not torch.equal(before[0], after[0])
+    assert torch.equal(before[1], after[1])
 
 
 @pytest.mark.parametrize(("variant", "count"), [("lightning", 2_299_168), ("thunder", 6_207_240)])
@@ -102,6 +126,12 @@ def test_unusable_sizes_are_refused() -> None:
         pg2.PG2Config(pair_mode="both")
     with pytest.raises(InputError, match="backbone"):
         cpm.CPMConfig(backbone="resnet")
+    with pytest.raises(InputError, match="backbone"):
+        paf.PAFConfig("resnet")
+    with pytest.raises(InputError, match="odd"):
+        paf.PAFConfig(kernel=4)
+    with pytest.raises(InputError, match="limbs must be at least 1"):
+        paf.PAFConfig(limbs=0)
     with pytest.raises(InputError, match="at least 2 stages"):
         cpm.CPMConfig(stages=1)
     with pytest.raises(InputError, match="center_map"):

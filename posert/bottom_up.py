@@ -1,0 +1,163 @@
+"""Everybody in an image at once: from heatmaps and part affinity fields to people (specs paf, K12 to K14)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posert.engine import Session
+from posert.geometry import fit_aspect, person_boxes
+from posert.images import Color, whole_boxes
+from posert.manifest import Manifest
+from posert.ops import PAF_LIMBS, assemble_people, crop_resize, find_peaks, limb_scores
+from posert.processing import Decoding
+from posert.skeleton import Skeleton
+from posert.stopwatch import Stopwatch
+from posert.types import Image, Poses
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """The people of a batch of images.
+
+    Attributes:
+        keypoints: float32 (P, K, 3): x, y in pixels of the image, score in [0, 1]; missing joints are (NaN, NaN, 0).
+        image_index: int64 (P,), ascending: the image of each.
+        totals: float32 (P,): the sum of a person's joint and limb scores, descending in each image.
+    """
+
+    keypoints: NDArray[np.float32]
+    image_index: NDArray[np.int64]
+    totals: NDArray[np.float32]
+
+
+Workspace = Callable[[int], tuple[Session, NDArray[np.float32]]]
+"""From a number of images to a session and its input buffer for so many."""
+
+
+def find_everybody(
+    images: Sequence[Image], manifest: Manifest, workspace: Workspace, watch: Stopwatch, *, color: Color, flip_test: bool
+) -> Poses:
+    """Find all people of all images.
+
+    Args:
+        images: N checked images of any sizes.
+        manifest: of a part affinity field model.
+        workspace: where the network is run.
+        watch: measures the steps crop, network and decode.
+        color: channel order of the images.
+        flip_test: whether every image is looked at twice, the second time mirrored, and the maps are averaged.
+
+    Returns:
+        The people, image after image, in each from the surest to the least sure; `boxes` are those around their joints
+        (`posert.geometry.person_boxes`).
+    """
+    crowds = []
+    for start in range(0, len(images), manifest.batch_sizes[-1]):
+        part = images[start : start + manifest.batch_sizes[-1]]
+        crowd = _find_batch(part, manifest, workspace, watch, color, flip_test)
+        crowds.append(Crowd(crowd.keypoints, crowd.image_index + start, crowd.totals))
+    keypoints = np.concatenate([np.zeros((0, len(manifest.skeleton), 3), np.float32), *(crowd.keypoints for crowd in crowds)])
+    index = np.concatenate([np.zeros(0, np.int64), *(crowd.image_index for crowd in crowds)])
+    return Poses(keypoints, index, person_boxes(keypoints), manifest.skeleton)
+
+
+def _find_batch(
+    images: Sequence[Image], manifest: Manifest, workspace: Workspace, watch: Stopwatch, color: Color, flip_test: bool
+) -> Crowd:
+    pre, post, joints = manifest.preprocess, manifest.postprocess, len(manifest.skeleton)
+    boxes, (session, buffer) = letterbox(images, pre.size), workspace(len(images))
+
+    def look(flip: bool) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        channels = "rgb" if color == pre.channels else "bgr"
+        options: dict[str, Any] = {"fill": pre.fill, "channels": channels, "flip": flip, "out": buffer}
+        with watch.step("crop"):
+            _, transforms = crop_resize(images, boxes, pre.size, pre.mean, pre.scale, **options)
+        with watch.step("network"):
+            outputs = session.run("estimator", {"image": buffer})
+        return outputs["heatmaps"][:, :joints], outputs["pafs"], transforms
+
+    heatmaps, pafs, transforms = look(flip=False)
+    if flip_test:
+        mirrored = mirror_back(*look(flip=True)[:2], manifest.skeleton)
+        heatmaps, pafs = ((a + b) * np.float32(0.5) for a, b in zip((heatmaps, pafs), mirrored, strict=True))
+    with watch.step("decode"):
+        sizes = np.array([image.shape[:2] for image in images], np.int64)
+        return decode(heatmaps, pafs, transforms, sizes, post.stride, post.decoding)
+
+
+def letterbox(images: Sequence[Image], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The boxes that show whole images in a network's proportions, (N, 4): x0, y0, x1, y1; they reach beyond the images."""
+    return fit_aspect(whole_boxes(images), size[1] / size[0])
+
+
+def mirror_back(
+    heatmaps: NDArray[np.float32], pafs: NDArray[np.float32], skeleton: Skeleton
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Maps of mirrored images as those of the images themselves.
+
+    Args:
+        heatmaps: float32 (N, K, h, w), without the background.
+        pafs: float32 (N, 2 L, h, w).
+        skeleton: the joints, with their mirror pairs.
+
+    Returns:
+        Both, as views or copies.
+    """
+    limbs = [(skeleton.flip[a], skeleton.flip[b]) for a, b in PAF_LIMBS]
+    channels = np.array([2 * PAF_LIMBS.index(limb) + axis for limb in limbs for axis in (0, 1)])
+    fields = pafs[:, channels, :, ::-1].copy()
+    fields[:, ::2] *= -1  # what pointed to the left now points to the right
+    return heatmaps[:, list(skeleton.flip), :, ::-1], fields
+
+
+def decode(
+    heatmaps: NDArray[np.float32],
+    pafs: NDArray[np.float32],
+    transforms: NDArray[np.float32],
+    sizes: NDArray[np.int64],
+    stride: int,
+    decoding: Decoding,
+) -> Crowd:
+    """Read the people out of the network's maps.
+
+    Args:
+        heatmaps: float32 (N, K, h, w), without the background.
+        pafs: float32 (N, 2 L, h, w).
+        transforms: float32 (N, 2, 3), as of `posert.ops.crop_resize`: from network pixels to image pixels.
+        sizes: (N, 2): height and width of the images; what lies outside, in the padding, is no joint.
+        stride: network pixels a cell.
+        decoding: thresholds.
+    """
+    peaks = find_peaks(heatmaps, decoding.threshold, stride=stride)
+    places = np.einsum("nij,nkmj->nkmi", transforms[:, :, :2], peaks[..., :2]) + transforms[:, None, None, :, 2]
+    with np.errstate(invalid="ignore"):  # rows without a peak are NaN
+        inside = (places >= -0.5).all(-1) & (places <= sizes[:, None, None, ::-1] - 0.5).all(-1)
+    peaks[~inside] = (np.nan, np.nan, 0)
+    scores = limb_scores(
+        peaks,
+        pafs,
+        stride=stride,
+        sample_threshold=decoding.sample_threshold,
+        accepted_fraction=decoding.accepted_fraction,
+    )
+    people, totals = assemble_people(peaks, scores, min_joints=decoding.min_joints, min_score=decoding.min_person_score)
+    people[..., :2] = np.einsum("nij,npkj->npki", transforms[:, :, :2], people[..., :2]) + transforms[:, None, None, :, 2]
+    people[..., 2] = people[..., 2].clip(0, 1)
+    keypoints, index, sums = [], [], []
+    for image, (found, total) in enumerate(zip(people, totals, strict=True)):
+        rows = np.flatnonzero((found[..., 2] > 0).any(1))
+        rows = rows[np.argsort(-total[rows], kind="stable")]
+        keypoints.append(found[rows])
+        sums.append(total[rows])
+        index.append(np.full(len(rows), image))
+    joints = heatmaps.shape[1]
+    return Crowd(
+        np.concatenate([np.zeros((0, joints, 3), np.float32), *keypoints]),
+        np.concatenate([np.zeros(0, np.int64), *index]),
+        np.concatenate([np.zeros(0, np.float32), *sums]),
+    )

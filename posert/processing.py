@@ -1,0 +1,125 @@
+"""What happens before and after a network, as a bundle's manifest says it (docs/bundle.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from posert.fields import check_count, check_list, check_number, check_object, check_text, refuse
+
+LARGEST_SIDE = 1 << 16
+"""Most pixels a side of a network's input or output."""
+
+_METHODS = ("argmax", "quarter", "softargmax", "upsampled")
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How an image becomes a network's input.
+
+    Attributes:
+        size: height and width in pixels.
+        mean: subtracted from a value of 0..255, one a channel, in the network's channel order.
+        scale: multiplied with the difference, one a channel.
+        channels: the network's channel order.
+        fill: value of 0..255 of what lies outside the image, or None: the border is repeated.
+        box_scale: how much a person's box is enlarged about its centre (estimation).
+        radius: of the discs that the pose is drawn with, in network pixels (transfer).
+    """
+
+    size: tuple[int, int]
+    mean: tuple[float, float, float]
+    scale: tuple[float, float, float]
+    channels: Literal["rgb", "bgr"]
+    fill: float | None = None
+    box_scale: float = 1.0
+    radius: int = 4
+
+    @classmethod
+    def parse(cls, value: Any, task: str) -> Preprocess:
+        """Check `preprocess`."""
+        extra = ("fill", "box_scale") if task == "estimation" else ("fill", "radius")
+        entry = check_object(value, "preprocess", ("size", "mean", "scale", "channels"), extra)
+        size = check_list(entry["size"], "preprocess.size", 2, 2)
+        height, width = (check_count(side, "preprocess.size", 1, LARGEST_SIDE) for side in size)
+        channels: Any = check_text(entry["channels"], "preprocess.channels", choices=("rgb", "bgr"))
+        mean, scale = (_three(entry[key], f"preprocess.{key}") for key in ("mean", "scale"))
+        if 0 in scale:
+            refuse("preprocess.scale", "numbers other than 0", entry["scale"])
+        fill = None if entry.get("fill") is None else check_number(entry["fill"], "preprocess.fill", 0, 255)
+        box_scale = check_number(entry.get("box_scale", 1.0), "preprocess.box_scale", 0.1, 10)
+        radius = check_count(entry.get("radius", 4), "preprocess.radius", 0, 1024)
+        return cls((height, width), mean, scale, channels, fill, box_scale, radius)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How heatmaps and part affinity fields become people (specs paf, K12 to K14); the defaults are OpenPose's.
+
+    Attributes:
+        threshold: smallest value of a joint's peak, exclusive.
+        sample_threshold: smallest component of the field along a limb where a sample of it is accepted, exclusive.
+        accepted_fraction: share of accepted samples that a limb needs, exclusive.
+        min_joints: smallest number of joints of a person.
+        min_person_score: smallest sum of a person's joint and limb scores, for each joint.
+    """
+
+    threshold: float = 0.05
+    sample_threshold: float = 0.05
+    accepted_fraction: float = 0.95
+    min_joints: int = 3
+    min_person_score: float = 0.4
+
+    @classmethod
+    def parse(cls, entry: dict[str, Any]) -> Decoding:
+        """Check the keys of `postprocess` that belong to it."""
+        threshold = check_number(entry.get("threshold", cls.threshold), "postprocess.threshold", 1e-6, 1)
+        sample = check_number(entry.get("sample_threshold", cls.sample_threshold), "postprocess.sample_threshold", -1, 1)
+        fraction = check_number(entry.get("accepted_fraction", cls.accepted_fraction), "postprocess.accepted_fraction", 0, 1)
+        joints = check_count(entry.get("min_joints", cls.min_joints), "postprocess.min_joints", 1, 1024)
+        score = check_number(entry.get("min_person_score", cls.min_person_score), "postprocess.min_person_score", 0, 100)
+        return cls(threshold, sample, fraction, joints, score)
+
+
+@dataclass(frozen=True)
+class Postprocess:
+    """How a network's output becomes a result.
+
+    Attributes:
+        stride: network pixels a heatmap cell (estimation).
+        method: how one person's joints are read from heatmaps, a method of `posert.ops.decode_heatmaps` (estimation).
+        min_score: joints with a lower score are missing (estimation).
+        decoding: how everybody's joints are read from heatmaps and fields (estimation of paf).
+        mask_radius, mask_closing: of the pose mask, in network pixels (transfer, specs K2).
+    """
+
+    stride: int = 8
+    method: str = "quarter"
+    min_score: float = 0.0
+    decoding: Decoding = Decoding()
+    mask_radius: int = 4
+    mask_closing: int = 5
+
+    @classmethod
+    def parse(cls, value: Any, paper: str) -> Postprocess:
+        """Check `postprocess` of a paper's model."""
+        if paper == "paf":
+            options = ("threshold", "sample_threshold", "accepted_fraction", "min_joints", "min_person_score")
+            entry = check_object(value, "postprocess", ("stride",), options)
+            return cls(stride=check_count(entry["stride"], "postprocess.stride", 1, 64), decoding=Decoding.parse(entry))
+        if paper != "pg2":
+            entry = check_object(value, "postprocess", ("stride", "method"), ("min_score",))
+            stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
+            method = check_text(entry["method"], "postprocess.method", choices=_METHODS)
+            return cls(stride, method, check_number(entry.get("min_score", 0.0), "postprocess.min_score", 0, 1))
+        entry = check_object(value, "postprocess", ("mask_radius", "mask_closing"))
+        closing = check_count(entry["mask_closing"], "postprocess.mask_closing", 1, 255)
+        if closing % 2 == 0:
+            refuse("postprocess.mask_closing", "an odd number", closing)
+        return cls(mask_radius=check_count(entry["mask_radius"], "postprocess.mask_radius", 0, 1024), mask_closing=closing)
+
+
+def _three(value: Any, where: str) -> tuple[float, float, float]:
+    values = value if isinstance(value, list) else [value] * 3
+    a, b, c = (check_number(v, where) for v in check_list(values, where, 3, 3))
+    return a, b, c

@@ -1,0 +1,217 @@
+"""Finding everybody, on a network whose people are known, so every step from image to joints is checked."""
+
+from __future__ import annotations
+
+import crowds
+import numpy as np
+import pytest
+
+from posert import Estimator, InputError
+from posert.bottom_up import decode, letterbox, mirror_back
+from posert.people import find_people
+from posert.processing import Decoding
+from posert.skeleton import get_skeleton
+
+
+@pytest.fixture(scope="module")
+def estimator(tiny_crowd_bundle):
+    with Estimator(tiny_crowd_bundle) as estimator:
+        yield estimator
+
+
+def scene(*cells, size=crowds.SIZE, scale=1, shift=(0, 0), values=None):
+    """Black, with a red block for each cell; a block has `scale` times 8 pixels a side."""
+    image = np.zeros((*size, 3), np.uint8)
+    for number, (x, y) in enumerate(cells):
+        left, top, side = 8 * x * scale + shift[0], 8 * y * scale + shift[1], 8 * scale
+        image[top : top + side, left : left + side, 0] = 255 if values is None else values[number]
+    return image
+
+
+def test_everybody_is_found_joint_by_joint(estimator):
+    poses = estimator.run([scene((8, 12), (22, 10)), scene(), scene((16, 9))])
+    assert poses.skeleton.name == "coco18"
+    np.testing.assert_array_equal(poses.image_index, [0, 0, 2])
+    assert (poses.keypoints[..., 2] > 0.9).all()
+    assert (poses.keypoints[..., 2] <= 1).all()
+    for cell in ((8, 12), (22, 10)):
+        distances = np.abs(poses.keypoints[:2, :, :2] - crowds.joints(*cell)).max((1, 2))
+        assert distances.min() < 1
+    assert np.abs(poses.keypoints[2, :, :2] - crowds.joints(16, 9)).max() < 1
+
+
+def test_boxes_are_the_extents_of_the_joints(estimator):
+    poses = estimator.run(scene((16, 9))[None])
+    low, high = poses.keypoints[0, :, :2].min(0), poses.keypoints[0, :, :2].max(0)
+    assert (poses.boxes[0, :2] < low).all()
+    assert (poses.boxes[0, 2:] > high + 1).all()
+    assert (poses.boxes[0, 2:] - poses.boxes[0, :2] < 1.35 * (high - low).max()).all()
+
+
+def test_images_are_fitted_in_and_joints_mapped_back(estimator):
+    wide = scene((8, 12), (22, 10), size=(384, 600), scale=2, shift=(44, 0))  # letterboxed: twice the network, wider
+    poses = estimator.run([wide])
+    assert len(poses) == 2
+    zoom = 600 / 256
+    assert letterbox([wide], crowds.SIZE)[0] == pytest.approx([0, (384 - 192 * zoom) / 2, 600, (384 + 192 * zoom) / 2])
+    centre = (poses.boxes[:, 0] + poses.boxes[:, 2]) / 2
+    assert sorted(np.abs(np.sort(centre) - [44 + 17 * 8, 44 + 45 * 8])) < [12, 12]
+
+
+def test_the_surest_person_comes_first(estimator):
+    image = scene((8, 12), (22, 10), values=(180, 255))
+    poses = estimator.run(image[None])
+    assert poses.keypoints[0, :, 0].mean() > poses.keypoints[1, :, 0].mean()
+    assert poses.keypoints[0, 1, 2] > poses.keypoints[1, 1, 2] + 0.2
+
+
+def test_colour_order_and_flip_test(estimator, tiny_crowd_bundle):
+    image = scene((8, 12), (22, 10))
+    rgb = estimator.run(image[None])
+    bgr = estimator.run(image[None, ..., ::-1], color="bgr")
+    np.testing.assert_array_equal(rgb.keypoints, bgr.keypoints)
+    image = scene((8, 12), (22, 10), shift=(2, 0))  # both looks agree on what is between two cells
+    with Estimator(tiny_crowd_bundle, flip_test=True) as twice:
+        flipped, once = twice.run(image[None]), estimator.run(image[None])
+    for poses in (flipped, once):
+        order = poses.boxes[:, 0].argsort()
+        for person, cell in zip(order, ((8, 12), (22, 10)), strict=True):
+            assert np.abs(poses.keypoints[person, :, :2] - crowds.joints(*cell) - [2, 0]).max() < 2
+
+
+def test_people_cut_by_the_frame_lack_joints(estimator):
+    poses = estimator.run(scene((16, 21))[None])  # the knees and ankles lie below the frame
+    assert len(poses) == 1
+    np.testing.assert_array_equal(np.isnan(poses.keypoints[0, :, 0]), crowds.joints(16, 21)[:, 1] > 192)
+
+
+def test_joints_in_the_padding_are_none(estimator):
+    """A person whose left half would lie in what was added to the image."""
+    narrow = scene((4, 12), size=(192, 128))  # pads 64 pixels on either side
+    poses = estimator.run(narrow[None])
+    assert len(poses) == 1
+    there = poses.keypoints[0, :, 2] > 0
+    assert (poses.keypoints[0, there, 0] >= -0.5).all()
+    inside = crowds.joints(4, 12)[:, 0] >= 0
+    np.testing.assert_array_equal(there, inside)
+
+
+def test_grouping_and_large_batches(estimator):
+    images = [scene((8 + i % 10, 9 + i % 5)) for i in range(19)]  # the largest batch is 8
+    together = estimator.run(images)
+    np.testing.assert_array_equal(together.image_index, np.arange(19))
+    for i in (0, 7, 8, 18):
+        np.testing.assert_array_equal(together.keypoints[i], estimator.run(images[i : i + 1]).keypoints[0])
+    assert len(estimator.run([])) == 0
+    assert estimator.run([]).keypoints.shape == (0, 18, 3)
+    estimator.warmup([1, 9])
+    estimator.run(images[:1])
+    assert list(estimator.stage_ms) == ["crop", "network", "decode"]
+
+
+def test_boxes_are_refused(estimator):
+    with pytest.raises(InputError, match="finds everybody in an image and takes no boxes"):
+        estimator.run(scene()[None], [[0, 0, 10, 10]])
+
+
+def test_find_people_takes_the_surest(estimator):
+    found = find_people(estimator, [scene((8, 12), (22, 10), values=(180, 255)), scene()])
+    np.testing.assert_array_equal(found.image_index, [0, 1])
+    assert np.abs(found.keypoints[0, :, :2] - crowds.joints(22, 10)).max() < 1
+    assert not found.keypoints[1, :, 2].any()
+    np.testing.assert_array_equal(found.boxes[1], [0, 0, 256, 192])
+
+
+def test_mirrored_maps_are_those_of_the_mirrored_people():
+    from posert import ops
+
+    skeleton = get_skeleton("coco18")
+    person = np.concatenate([crowds.joints(12, 9), np.ones((18, 1))], 1).astype(np.float32)[None, None]
+    mirrored = person[:, :, list(skeleton.flip)].copy()
+    mirrored[..., 0] = 255 - mirrored[..., 0]
+    maps = []
+    for people in (person, mirrored):
+        heat = ops.rasterize_gaussians(people[0], (24, 32), 7.0, stride=8, cutoff=4.6052)
+        maps.append((heat, ops.rasterize_pafs(people - np.float32([3.5, 3.5, 0]), (24, 32))))
+    heat, fields = mirror_back(*maps[1], skeleton)
+    np.testing.assert_allclose(heat, maps[0][0], atol=1e-4)
+    agree = np.isclose(fields, maps[0][1], atol=1e-4).mean()  # the fields' boxes leave out their last column (specs K11)
+    assert agree > 0.98
+
+
+def test_decoding_nothing():
+    crowd = decode(
+        np.zeros((2, 18, 8, 8), np.float32),
+        np.zeros((2, 38, 8, 8), np.float32),
+        np.tile(np.eye(2, 3, dtype=np.float32), (2, 1, 1)),
+        np.full((2, 2), 64),
+        8,
+        Decoding(),
+    )
+    assert crowd.keypoints.shape == (0, 18, 3)
+    assert crowd.image_index.dtype == np.int64
+
+
+class TestDetector:
+    """Models that look into boxes, told by others where people are."""
+
+    def test_a_function(self, tiny_estimator_bundle):
+        image = np.zeros((300, 400, 3), np.uint8)
+        seen = []
+
+        def detector(images):
+            seen.append(images)
+            return [np.array([[10, 20, 110, 160], [200, 0, 390, 250]]), np.zeros((0, 4))]
+
+        with Estimator(tiny_estimator_bundle, detector=detector) as estimator, Estimator(tiny_estimator_bundle) as plain:
+            poses = estimator.run([image, image])
+            np.testing.assert_array_equal(poses.image_index, [0, 0])
+            expected = plain.run([image, image], [[[10, 20, 110, 160], [200, 0, 390, 250]], []])
+            np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
+            np.testing.assert_array_equal(poses.boxes, expected.boxes)
+            assert list(estimator.stage_ms) == ["detect", "crop", "network", "decode"]
+            estimator.run([image], [[0, 0, 50, 50]])  # boxes that are given count
+            estimator.warmup([1])
+        assert len(seen) == 1
+        assert len(seen[0]) == 2
+
+    def test_a_model_that_finds_everybody(self, tiny_estimator_bundle, tiny_crowd_bundle):
+        with Estimator(tiny_estimator_bundle, detector=tiny_crowd_bundle) as estimator:
+            poses = estimator.run([scene((8, 12), (22, 10)), scene()])
+            estimator.warmup([2])
+        np.testing.assert_array_equal(poses.image_index, [0, 0])
+        assert poses.skeleton.name == "cpm14"
+        for person, box in enumerate(poses.boxes):
+            cell = ((8, 12), (22, 10))[int(poses.boxes[:, 0].argsort()[0] != person)]
+            low, high = crowds.joints(*cell).min(0), crowds.joints(*cell).max(0)
+            assert (box[:2] <= low + 1).all()
+            assert (box[2:] >= high).all()
+            assert (box[2:] - box[:2] < high - low + 12).all()
+
+    @pytest.mark.parametrize(
+        ("found", "match"),
+        [
+            (None, "the detector's boxes"),
+            ([], "for each of the 1 images"),
+            ([[0, 0, 10, 10]], r"\(n, 4\) array"),
+            ([[[0, 0, 0, 10]]], "no area"),
+            ([[[90, 90, 99, 99]]], "outside"),
+            ([[[0, 0, np.nan, 10]]], "finite"),
+        ],
+    )
+    def test_unusable_boxes(self, tiny_estimator_bundle, found, match):
+        with (
+            Estimator(tiny_estimator_bundle, detector=lambda images: found) as estimator,
+            pytest.raises(InputError, match=match),
+        ):
+            estimator.run(np.zeros((1, 40, 30, 3), np.uint8))
+
+    def test_unusable_detectors(self, tiny_estimator_bundle, tiny_crowd_bundle):
+        with pytest.raises(InputError, match="needs boxes itself"):
+            Estimator(tiny_estimator_bundle, detector=str(tiny_estimator_bundle))
+        with pytest.raises(InputError, match="a function or the name of a model"):
+            Estimator(tiny_estimator_bundle, detector=3)
+        with pytest.raises(InputError, match="leave the detector out"):
+            Estimator(tiny_crowd_bundle, detector=lambda images: [])
+        with pytest.raises(InputError, match="leave scales out"):
+            Estimator(tiny_crowd_bundle, scales=(0.5, 1))
