@@ -127,6 +127,7 @@ def test_a_model_that_finds_everybody_by_itself(coco_root: Path) -> None:
     class Crowd:
         engine = SimpleNamespace(manifest=SimpleNamespace(paper="paf", skeleton=get_skeleton("coco17")))
         finds_everybody = True
+        skeleton = get_skeleton("coco17")
         calls = 0
 
         def run(self, images: list[np.ndarray]) -> Poses:
