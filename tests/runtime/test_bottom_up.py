@@ -215,3 +215,36 @@ class TestDetector:
             Estimator(tiny_crowd_bundle, detector=lambda images: [])
         with pytest.raises(InputError, match="leave scales out"):
             Estimator(tiny_crowd_bundle, scales=(0.5, 1))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "match"),
+    [
+        (("skeleton",), "coco17", "coco18"),
+        (("postprocess", "threshold"), 0, "threshold"),
+        (("postprocess", "accepted_fraction"), 1.5, "accepted_fraction"),
+        (("postprocess", "min_joints"), 0, "min_joints"),
+        (("postprocess", "method"), "argmax", "method"),
+        (("networks", 0, "outputs", 1, "shape"), ["N", 36, 24, 32], "pafs"),
+        (("networks", 0, "outputs", 1, "name"), "fields", "pafs"),
+    ],
+)
+def test_manifests_that_do_not_fit(tiny_crowd_bundle, keys, value, match):
+    from posert.bundle import Bundle
+    from posert.errors import BundleError
+    from posert.manifest import Manifest
+
+    document = Bundle.open(tiny_crowd_bundle).manifest.document()
+    assert Manifest.of(document).postprocess.decoding == Decoding(threshold=0.1, accepted_fraction=0.8)
+    part = document
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    with pytest.raises(BundleError, match=match):
+        Manifest.of(document)
+
+
+def test_the_fields_of_a_manifest_are_those_of_the_limbs():
+    from posert import manifest, ops
+
+    assert 2 * len(ops.PAF_LIMBS) == manifest._PAF_CHANNELS
