@@ -17,6 +17,7 @@ from posert.errors import InputError
 from posert.geometry import box_transforms, fit_aspect
 from posert.images import Color, assign_boxes, check_color, check_images, whole_boxes
 from posert.scales import check_scales, rescale_maps, scale_boxes
+from posert.scores import calibrated
 from posert.skeleton import Skeleton, get_skeleton
 from posert.stopwatch import Stopwatch
 from posert.types import Image, Images, Poses
@@ -150,7 +151,7 @@ class Estimator:
         height, width = self.engine.manifest.preprocess.size
         padding = 1.0 if boxes is None else self.engine.manifest.preprocess.box_scale
         crops = fit_aspect(given, width / height, padding)
-        found = self.engine.manifest.skeleton
+        found, post = self.engine.manifest.skeleton, self.engine.manifest.postprocess
         keypoints = np.empty((len(given), len(found), 3), np.float32)
         occlusion = np.empty((len(given), len(found)), np.float32) if self._tells_occlusion() else None
         largest = self.engine.manifest.batch_sizes[-1]
@@ -159,11 +160,11 @@ class Estimator:
             first, last = index[part][0], index[part][-1] + 1
             maps, transforms = self._looks(arrays[first:last], crops[part], index[part] - first, color, watch)
             with watch.step("decode"):
-                post = self.engine.manifest.postprocess
                 decode_heatmaps(maps["heatmaps"], post.method, stride=post.stride, transforms=transforms, out=keypoints[part])
                 if occlusion is not None:
                     occlusion[part] = np.clip(maps["occlusion"].max((2, 3)), 0, 1)
-        keypoints[keypoints[..., 2] < self.engine.manifest.postprocess.min_score] = (np.nan, np.nan, 0)
+        keypoints[..., 2] = calibrated(keypoints[..., 2], *post.calibration)
+        keypoints[keypoints[..., 2] < post.min_score] = (np.nan, np.nan, 0)
         return Poses(keypoints, index, given, found, occlusion).convert(self.skeleton)
 
     def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:

@@ -88,6 +88,7 @@ class Postprocess:
     Attributes:
         stride: network pixels a heatmap cell (estimation).
         method: how one person's joints are read from heatmaps, a method of `posert.ops.decode_heatmaps` (estimation).
+        calibration: slope and intercept of `posert.scores.calibrated`, which turns heights of peaks into scores (estimation).
         min_score: joints with a lower score are missing (estimation).
         decoding: how everybody's joints are read from heatmaps and fields (estimation of paf).
         mask_radius, mask_closing: of the pose mask, in network pixels (transfer, specs K2).
@@ -95,6 +96,7 @@ class Postprocess:
 
     stride: int = 8
     method: str = "quarter"
+    calibration: tuple[float, float] = (1.0, 0.0)
     min_score: float = 0.0
     decoding: Decoding = Decoding()
     mask_radius: int = 4
@@ -108,10 +110,15 @@ class Postprocess:
             entry = check_object(value, "postprocess", ("stride",), options)
             return cls(stride=check_count(entry["stride"], "postprocess.stride", 1, 64), decoding=Decoding.parse(entry))
         if paper != "pg2":
-            entry = check_object(value, "postprocess", ("stride", "method"), ("min_score",))
+            entry = check_object(value, "postprocess", ("stride", "method"), ("calibration", "min_score"))
             stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
             method = check_text(entry["method"], "postprocess.method", choices=_METHODS)
-            return cls(stride, method, check_number(entry.get("min_score", 0.0), "postprocess.min_score", 0, 1))
+            listed = check_list(entry.get("calibration", [1.0, 0.0]), "postprocess.calibration", 2, 2)
+            slope, intercept = (check_number(v, "postprocess.calibration", -100, 100) for v in listed)
+            if slope <= 0:
+                refuse("postprocess.calibration[0]", "a slope above 0", slope)
+            min_score = check_number(entry.get("min_score", 0.0), "postprocess.min_score", 0, 1)
+            return cls(stride, method, (slope, intercept), min_score)
         entry = check_object(value, "postprocess", ("mask_radius", "mask_closing"))
         closing = check_count(entry["mask_closing"], "postprocess.mask_closing", 1, 255)
         if closing % 2 == 0:

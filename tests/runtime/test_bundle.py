@@ -253,6 +253,8 @@ BAD_FIELDS = [
     (("postprocess", "stride"), 0, "stride"),
     (("postprocess", "stride"), 7, "heatmaps"),
     (("postprocess", "method"), "magic", "method"),
+    (("postprocess", "calibration"), [0.0, 1.0], "slope"),
+    (("postprocess", "min_score"), 1.5, "min_score"),
     (("batch_sizes",), [], "batch_sizes"),
     (("batch_sizes",), [8, 1], "ascending"),
     (("batch_sizes",), [1, 1], "ascending"),

@@ -329,3 +329,32 @@ def test_transforms_of_boxes():
     image = np.zeros((100, 100, 3), np.uint8)
     _, expected = crop_resize([image], boxes, (64, 48), 0.0, 1.0, image_index=[0, 0])
     np.testing.assert_allclose(box_transforms(boxes, (64, 48)), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_scores_are_calibrated_and_low_ones_are_missing(tiny_estimator_onnx, estimator_document, estimator, tmp_path):
+    from posert import Bundle
+    from posert.scores import calibrated
+
+    post = {**estimator_document["postprocess"], "calibration": [1.5, -1.0], "min_score": 0.4}
+    document = {**estimator_document, "postprocess": post}
+    bundle = Bundle.write(tmp_path / "calibrated.posert", document, {"estimator.onnx": tiny_estimator_onnx})
+    image = np.full((256, 192, 3), 70, np.uint8)
+    image[100:140, 80:100, 0] = 180
+    plain = estimator.run([image])
+    with Estimator(bundle.path) as changed:
+        poses = changed.run([image])
+    expected = calibrated(plain.keypoints[..., 2], 1.5, -1.0)
+    there = expected >= 0.4
+    np.testing.assert_array_equal(poses.keypoints[..., 2], np.where(there, expected, 0))
+    np.testing.assert_array_equal(poses.keypoints[there], np.concatenate([plain.keypoints[there, :2], expected[there, None]], 1))
+    assert np.isnan(poses.keypoints[~there, :2]).all()
+
+
+@given(st.floats(0, 1, width=32), st.floats(0, 1, width=32), st.floats(0.1, 5), st.floats(-5, 5))
+def test_calibration_keeps_the_order(first, second, slope, intercept):
+    from posert.scores import calibrated
+
+    low, high = calibrated(np.array(sorted([first, second]), np.float32), slope, intercept)
+    assert 0 <= low <= high <= 1
+    np.testing.assert_array_equal(calibrated(np.array([0, 1], np.float32), slope, intercept), [0, 1])
+    np.testing.assert_allclose(calibrated(np.array([first], np.float32), 1, 0), first, rtol=1e-6)
