@@ -68,6 +68,24 @@ def measure_bandwidth(timer: Timer, threads: int = 1) -> Bandwidth:
         return Bandwidth(copy, speed(lambda part: part[0].fill(-1.0), BUFFER_BYTES))
 
 
+@functools.cache
+def measure_gemm(threads: int) -> float:
+    """Multiplications and additions a second of float32 matrices of 1536 x 1536, in GFLOP/s: the most that a network can use.
+
+    By torch where it is installed, else by NumPy, whose threads are its own affair.
+    """
+    size = 1536
+    a, b = (np.random.default_rng(i).random((size, size), np.float32) for i in range(2))
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError:
+        product: Callable[[], Any] = functools.partial(np.matmul, a, b)
+    else:
+        torch.set_num_threads(threads)
+        product = functools.partial(torch.mm, torch.from_numpy(a), torch.from_numpy(b))
+    return 2 * size**3 / _median_seconds(product, time.perf_counter, BANDWIDTH_ROUNDS) / 1e9
+
+
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """posert, OpenCV and torch (where installed) on `count` threads each; as they were afterwards."""

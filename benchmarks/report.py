@@ -89,8 +89,8 @@ def grouped(run: dict[str, Any], fact: str) -> dict[str, dict[str, dict[str, Any
 def pipeline_table(run: dict[str, Any]) -> list[str]:
     """Rows of markdown for the two pipelines: images a second, and where posert's time goes."""
     lines = [
-        "| pipeline | way | images/s | spread (IQR) | posert is | median ms of each step |",
-        "|---|---|---:|---:|---:|---|",
+        "| pipeline | way | images/s | spread (IQR) | posert is | GFLOP/s | share of GEMM peak | median ms of each step |",
+        "|---|---|---:|---:|---:|---:|---:|---|",
     ]
     for group, peers in grouped(run, "images_per_second").items():
         own = peers.get("posert", {}).get("stats", {}).get("median")
@@ -99,7 +99,8 @@ def pipeline_table(run: dict[str, Any]) -> list[str]:
             ratio = comparison(stats["median"] / own) if own and peer != "posert" else ""
             steps = ", ".join(f"{name} {ms:.2f}" for name, ms in info["stage_ms"].items())
             spread = f"{100 * stats['iqr'] / stats['median']:.0f} %"
-            lines.append(f"| {group} | {peer} | {info['images_per_second']:.1f} | {spread} | {ratio} | {steps} |")
+            cost = f"{info['gflop_per_s']:.0f} | {100 * info['share_of_gemm_peak']:.0f} %" if "gflop_per_s" in info else " | "
+            lines.append(f"| {group} | {peer} | {info['images_per_second']:.1f} | {spread} | {ratio} | {cost} | {steps} |")
     return lines
 
 

@@ -52,9 +52,9 @@ def same_threads() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def estimation():
-    with open_engine("cpm-s") as engine:
+@pytest.fixture(scope="module", params=["cpm-s", "structured-s", "adversarial-s", "cpm-m", "structured-m", "adversarial-m"])
+def estimation(request):
+    with open_engine(request.param) as engine:
         yield engine
 
 
@@ -187,7 +187,7 @@ class LoopTransfer:
 ESTIMATORS = (
     Peer("posert", PosertEstimator, lambda work: work.estimator.stage_ms),
     Peer("loop: cv2 + numpy + the same engine", LoopEstimator),
-    Peer("torch: cv2 + numpy + torch eager", lambda engine: LoopEstimator(engine, TorchSession("cpm-s"))),
+    Peer("torch: cv2 + numpy + torch eager", lambda engine: LoopEstimator(engine, TorchSession(engine.manifest.name))),
 )
 TRANSFERS = (
     Peer("posert", PosertTransfer, lambda work: work.stage_ms),
@@ -217,7 +217,7 @@ def measure(benchmark: Any, peer: Peer, work: Callable[..., Any], *arguments: np
 @pytest.mark.parametrize("peer", ESTIMATORS, ids=lambda peer: peer.name.partition(":")[0])
 @pytest.mark.parametrize("batch", BATCHES)
 def test_estimation(benchmark, estimation, batch, peer):
-    benchmark.group = f"estimation with cpm-s, batch {batch}"
+    benchmark.group = f"estimation with {estimation.manifest.name}, batch {batch}"
     images = photos(batch, *PHOTO)
     work = peer.make(estimation)
     # Half a heatmap cell: where two cells are nearly alike, cv2's fixed-point interpolation may decide between them otherwise.
@@ -227,6 +227,11 @@ def test_estimation(benchmark, estimation, batch, peer):
     assert seen.any(), "nothing was found, so nothing can be compared"
     assert near[seen].mean() > 0.95
     measure(benchmark, peer, work, images)
+    gmac = estimation.manifest.metrics.get("GMAC a picture")
+    if gmac and "images_per_second" in benchmark.extra_info:
+        gflops = 2 * gmac * benchmark.extra_info["images_per_second"]
+        peak = machine.measure_gemm(posert.get_num_threads())
+        benchmark.extra_info |= {"gflop_per_s": round(gflops, 1), "share_of_gemm_peak": round(gflops / peak, 4)}
 
 
 @pytest.mark.parametrize("peer", TRANSFERS, ids=lambda peer: peer.name.partition(":")[0])

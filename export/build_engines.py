@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table  # noqa: E402
 
 from export import parity, recipes  # noqa: E402
+from export.cost import multiply_accumulates  # noqa: E402
 from export.onnx_export import export_onnx, tensor_specs  # noqa: E402
 from posert import Bundle, Engine  # noqa: E402
 from posert.errors import PosertError  # noqa: E402
@@ -75,6 +76,7 @@ def build(
             report = parity.gate(recipe, engine.session(), precision, pictures, BATCHES)
     progress("write")
     document["variants"][0]["parity"] = report
+    document["metrics"] = dict(document["metrics"]) | {"GMAC a picture": round(multiply_accumulates(recipe) / 1e9, 3)}
     bundle = Bundle.write(out / f"{name}.posert", document, {file: data})
     return {"name": name, "report": report, "bytes": bundle.path.stat().st_size}
 

@@ -200,3 +200,12 @@ def test_the_zoo_still_agrees_with_its_weights(name: str, pictures: list[np.ndar
     with Engine.open(name) as engine:
         report = parity.gate(recipe, engine.session(), "fp32", pictures, (1, 3))
     assert report["max_abs"] <= 1e-4
+
+
+def test_cost_of_a_network() -> None:
+    """A convolution of 3 x 3 from 3 to 8 channels on 10 x 6 pixels."""
+    from export.cost import multiply_accumulates
+
+    conv = torch.nn.Conv2d(3, 8, 3, padding=1)
+    recipe = recipes.Recipe("conv", conv, conv, "conv", {"image": (3, 10, 6)}, ("out",), {})
+    assert multiply_accumulates(recipe) == 3 * 3 * 3 * 8 * 10 * 6
