@@ -15,7 +15,7 @@ from posert.errors import BuildError, InputError
 from posert.geometry import fit_aspect, person_boxes, to_box
 from posert.people import find_people
 from posert.processing import Decoding
-from posert.skeleton import convert_keypoints
+from posert.skeleton import convert_keypoints, get_skeleton
 
 TOLERANCE = {"fp32": 1e-4}
 """Largest absolute difference on outputs of unit scale, by precision (specs R-5)."""
@@ -57,7 +57,8 @@ def gate(
                 cells.append(_people_distance(found, expected, recipe.manifest["postprocess"]))
             elif "heatmaps" in found:
                 method = recipe.manifest["postprocess"]["method"]
-                cells.append(_keypoint_distance(found["heatmaps"], expected["heatmaps"], method))
+                joints = len(get_skeleton(recipe.manifest["skeleton"]))
+                cells.append(_keypoint_distance(found["heatmaps"][:, :joints], expected["heatmaps"][:, :joints], method))
     tolerance, largest = TOLERANCE[precision], max(most for most, _ in differences)
     report = {
         "max_abs": largest,
@@ -87,7 +88,7 @@ def _batches(inputs: Mapping[str, NDArray[np.float32]], batch: int) -> Iterator[
 
 def _keypoint_distance(first: NDArray[np.float32], second: NDArray[np.float32], method: str) -> float:
     """Largest distance between the joints read from two sets of heatmaps, in cells; infinite if only one set has a joint."""
-    a, b = (ops.decode_heatmaps(np.ascontiguousarray(maps[:, :-1]), method, stride=1)[..., :2] for maps in (first, second))
+    a, b = (ops.decode_heatmaps(np.ascontiguousarray(maps), method, stride=1)[..., :2] for maps in (first, second))
     if not np.array_equal(np.isnan(a), np.isnan(b)):
         return float("inf")
     return float(np.nan_to_num(np.linalg.norm(a - b, axis=-1)).max(initial=0.0))

@@ -14,9 +14,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from posert.errors import InputError
+from posert.models.adversarial import AdversarialConfig, PoseAndOcclusion
+from posert.models.adversarial import Generator as AdversarialGenerator
 from posert.models.cpm import CPM, CPMConfig, FinalBelief
+from posert.models.normalisation import freeze_batch_norm
 from posert.models.paf import PAF, FinalMaps, PAFConfig
 from posert.models.pg2 import Generator, PG2Config
+from posert.models.structured import Probabilities, Structured, StructuredConfig
 from posert.skeleton import get_skeleton
 
 MODELS = Path(__file__).parent / "models"
@@ -106,6 +110,32 @@ def _paf(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest
     return Recipe(name, module, module, "estimator", {"image": (3, *size)}, ("heatmaps", "pafs"), manifest)
 
 
+def _structured(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
+    def build() -> nn.Module:
+        model = Structured(StructuredConfig(**config))
+        model.load_state_dict(tensors)
+        return Probabilities(model).eval()
+
+    return _normalised(name, build, ("heatmaps",), manifest)
+
+
+def _adversarial(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
+    def build() -> nn.Module:
+        model = AdversarialGenerator(AdversarialConfig(**config))
+        model.load_state_dict(tensors)
+        return PoseAndOcclusion(model).eval()
+
+    return _normalised(name, build, ("heatmaps", "occlusion"), manifest)
+
+
+def _normalised(name: str, build: Callable[[], nn.Module], outputs: tuple[str, ...], manifest: dict[str, Any]) -> Recipe:
+    """An estimator with batch norm, which is exported as what it does."""
+    reference, exported = build(), build()
+    freeze_batch_norm(exported)
+    size = manifest["preprocess"]["size"]
+    return Recipe(name, reference, exported, "estimator", {"image": (3, *size)}, outputs, manifest)
+
+
 def _pg2(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
     reference, folded = Generator(PG2Config(**config)).eval(), Generator(PG2Config(**config)).eval()
     for generator in (reference, folded):
@@ -117,7 +147,10 @@ def _pg2(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest
 
 
 _Builder = Callable[[str, dict[str, Tensor], dict[str, Any], dict[str, Any]], Recipe]
-_BUILDERS: dict[str, _Builder] = {"cpm": _cpm, "paf": _paf, "pg2": _pg2}
+_BUILDERS: dict[str, _Builder] = {
+    **{"cpm": _cpm, "structured": _structured, "adversarial": _adversarial, "paf": _paf},
+    **{"pg2": _pg2},
+}
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ _KEYS = (
 )
 _DTYPES = ("float32", "float16", "uint8", "int32", "int64", "bool")
 _TASKS = ("estimation", "transfer")
-_PAPERS = {"cpm": "estimation", "paf": "estimation", "pg2": "transfer"}
+_PAPERS = {**dict.fromkeys(("cpm", "structured", "adversarial", "paf"), "estimation"), "pg2": "transfer"}
 _PAF_CHANNELS = 38  # two for each of posert.ops.PAF_LIMBS, which join the joints of coco18
 
 
@@ -133,7 +133,8 @@ class Manifest:
     Attributes:
         name: the model's name, such as ``"cpm-s"``.
         task: ``"estimation"`` or ``"transfer"``.
-        paper: whose network it is, and so what the inputs and outputs mean: ``"cpm"``, ``"paf"`` or ``"pg2"``.
+        paper: whose network it is, and so what the inputs and outputs mean: ``"cpm"``, ``"structured"``, ``"adversarial"``,
+            ``"paf"`` or ``"pg2"``.
         description: one sentence.
         skeleton: the joints it finds or is driven by.
         networks: the networks, each with a file of its own.
@@ -269,11 +270,14 @@ def _check_contract(manifest: Manifest) -> None:
     if manifest.task == "estimation":
         stride = manifest.postprocess.stride
         inputs = {"image": (3, height, width)}
-        outputs = {"heatmaps": (joints + 1, height // stride, width // stride)}
+        cells = (height // stride, width // stride)
+        outputs = {"heatmaps": (joints + 1, *cells)}
         if manifest.paper == "paf":
             if manifest.skeleton.name != "coco18":
                 refuse("skeleton", '"coco18", whose joints the fields join', manifest.skeleton.name)
-            outputs["pafs"] = (_PAF_CHANNELS, height // stride, width // stride)
+            outputs["pafs"] = (_PAF_CHANNELS, *cells)
+        elif manifest.paper == "adversarial":  # it draws no background
+            outputs = dict.fromkeys(("heatmaps", "occlusion"), (joints, *cells))
         network = manifest.network("estimator")
     else:
         inputs = {"input": (3 + joints, height, width)}

@@ -22,6 +22,7 @@ ROOMS = {
     "posert": HEAVY | SCREEN | {"cv2", "posert.engine", "posert.ops", "posert._native"} | PIPELINES,
     "posert.errors": HEAVY | SCREEN | {"cv2", "posert.ops"} | PIPELINES,
     "posert.skeleton": HEAVY | SCREEN | {"cv2", "posert.ops"} | PIPELINES,
+    "posert.trees": HEAVY | SCREEN | {"cv2", "posert.ops"} | PIPELINES,
     "posert.types": HEAVY | SCREEN | {"cv2", "posert.ops"} | PIPELINES,
     "posert.geometry": HEAVY | SCREEN | {"cv2", "posert.ops"} | PIPELINES,
     "posert.manifest": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
@@ -30,6 +31,7 @@ ROOMS = {
     "posert.people": HEAVY | SCREEN | {"posert.cli"},
     "posert.bundle": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.ops": HEAVY | SCREEN | {"cv2", "posert.bundle", "posert.engine"} | PIPELINES,
+    "posert.tree_decoding": HEAVY | SCREEN | {"cv2", "posert.engine"} | PIPELINES,
     "posert.engine": HEAVY | SCREEN | {"cv2"} | PIPELINES,
     "posert.estimator": HEAVY | SCREEN | {"posert.cli", "posert.transfer"},
     "posert.detection": HEAVY | SCREEN | PIPELINES,
@@ -70,7 +72,14 @@ def test_room_imports_nothing_above_it(room: str) -> None:
 def test_models_need_torch_and_nothing_of_the_runtime() -> None:
     pytest.importorskip("torch", reason="the networks are torch modules; pip install posert[train]")
     blocked = ["onnxruntime", "onnx", "cv2", "typer", "rich", "posert.engine", "posert.ops"]
-    for room in ("posert.models.cpm", "posert.models.paf", "posert.models.pg2", "posert.models.movenet"):
+    for room in (
+        "posert.models.cpm",
+        "posert.models.paf",
+        "posert.models.pg2",
+        "posert.models.movenet",
+        "posert.models.structured",
+        "posert.models.adversarial",
+    ):
         code = BLOCKED_IMPORT.format(blocked=blocked, room=room)
         done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

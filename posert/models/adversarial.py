@@ -222,7 +222,7 @@ class Discriminator(nn.Module):
         return self.body(torch.cat([functional.avg_pool2d(image, stride), maps], 1))
 
 
-class FinalMaps(nn.Module):
+class PoseAndOcclusion(nn.Module):
     """What is exported: the last stack's maps, of all joints and of hidden ones."""
 
     def __init__(self, model: Generator) -> None:

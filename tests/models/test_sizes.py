@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="the networks are torch modules; pip install posert[train]")
 
 from posert.errors import InputError  # noqa: E402
-from posert.models import cpm, movenet, paf, pg2  # noqa: E402
+from posert.models import adversarial, cpm, movenet, normalisation, paf, pg2, structured  # noqa: E402
+
+CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 
 
 def parameters(build) -> int:
@@ -65,6 +70,93 @@ def test_paf_branches_do_not_mix_within_a_stage() -> None:
     assert before[0].shape == (1, 38, 8, 12)
     assert not torch.equal(before[0], after[0])
     assert torch.equal(before[1], after[1])
+
+
+@pytest.mark.parametrize(
+    ("config", "count", "channels"),
+    [(structured.LSP26, 87_992_851, 339), (structured.FLIC18, 218_267_219, 19), (structured.LSP14, 65_488_591, 15)],
+    ids=["lsp26", "flic18", "lsp14"],
+)
+def test_structured_features(config, count, channels) -> None:
+    """The first two counts are the specification's; that of lsp14 follows from the same layers."""
+    assert parameters(lambda: structured.Structured(config)) == count
+    with torch.device("meta"):
+        assert structured.Structured(config)(torch.empty(2, 3, 336, 336)).shape == (2, channels, 42, 42)
+
+
+@pytest.mark.parametrize(("stacks", "millions"), [(1, 6.20), (2, 12.19), (4, 24.17152), (8, 48.13)])
+def test_adversarial_posenet(stacks, millions) -> None:
+    config = adversarial.AdversarialConfig(stacks=stacks)
+    assert parameters(lambda: adversarial.Generator(config)) / 1e6 == pytest.approx(millions, abs=0.005)
+    if stacks == 4:
+        assert parameters(lambda: adversarial.Generator(config)) == 24_171_520
+    with torch.device("meta"):
+        maps = adversarial.Generator(config)(torch.empty(2, 3, 256, 256))
+    assert [tuple(m.shape) for m in maps] == [(2, 32, 64, 64)] * stacks
+
+
+@pytest.mark.parametrize(("stacks", "millions"), [(2, 6.58), (4, 12.89), (8, 25.50)])
+def test_light_adversarial_posenet(stacks, millions) -> None:
+    config = adversarial.AdversarialConfig(stacks=stacks, separate=False)
+    assert parameters(lambda: adversarial.Generator(config)) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+@pytest.mark.parametrize(("image", "count"), [(True, 955_664), (False, 955_280)], ids=["pose", "confidence"])
+def test_discriminators_of_adversarial_posenet(image, count) -> None:
+    assert parameters(lambda: adversarial.Discriminator(image=image)) == count
+    with torch.device("meta"):
+        discriminator = adversarial.Discriminator(image=image)
+        assert discriminator(torch.empty(2, 32, 64, 64), torch.empty(2, 3, 256, 256)).shape == (2, 16)
+
+
+@pytest.mark.parametrize("name", ["structured-s", "adversarial-s"])
+def test_small_estimators_fit_into_eight_megabytes(name) -> None:
+    settings = tomllib.loads((CONFIGS / f"{name}.toml").read_text())
+    rows, columns = settings["size"]
+    if name == "structured-s":
+        model = structured.Structured(structured.StructuredConfig(**settings["model"])).eval()
+        maps = model(torch.zeros(1, 3, rows, columns))
+    else:
+        model = adversarial.Generator(adversarial.AdversarialConfig(**settings["model"])).eval()
+        maps = adversarial.PoseAndOcclusion(model)(torch.zeros(1, 3, rows, columns))[0]
+    assert maps.shape == (1, 20 if name == "structured-s" else 19, rows // 8, columns // 8)
+    assert sum(p.numel() for p in model.parameters()) * 2 < 8e6
+
+
+def test_no_message_reaches_another_part_without_the_tree() -> None:
+    """With message passing every part hears of every other; without, each has its own features alone."""
+    sizes = {"tree": "cpm14", "backbone": "movenet-lightning", "mixtures": 1, "width": 8, "features": 8, "part_channels": 4}
+    for passing in (True, False):
+        torch.manual_seed(0)
+        config = structured.StructuredConfig(**sizes, transform_hidden=(4,), normalise=False, message_passing=passing)
+        model = structured.Structured(config).eval()
+        model.own.bias.data.fill_(1.0)  # so that no part is silent
+        image = torch.randn(1, 3, 64, 64)
+        before = model(image)
+        model.own.weight.data[-4:] = 0  # what the last part, the left ankle, sends down; it is a leaf, so nobody listens
+        after = model(image)
+        assert (before != after).any(dim=(0, 2, 3)).nonzero().flatten().tolist() == [13]
+        before = after
+        model.own.weight.data[:4] += 1  # the head's own, on the way up: the root, to whom all others have spoken
+        after = model(image)
+        assert (before != after).any(dim=(0, 2, 3)).nonzero().flatten().tolist() == [0]
+        before = after
+        model.own.weight.data[14 * 4 : 15 * 4] += 1  # and on the way down, where all others listen
+        after = model(image)
+        assert (before != after).any(dim=(0, 2, 3)).nonzero().flatten().tolist() == (list(range(14)) if passing else [0])
+
+
+def test_frozen_batch_norm_computes_the_same() -> None:
+    torch.manual_seed(0)
+    config = adversarial.AdversarialConfig("movenet-lightning", joints=3, stacks=1, width=8, depth=1, adapt_width=8)
+    model = adversarial.Generator(config)
+    model(torch.randn(4, 3, 64, 64))  # in training mode: statistics
+    before = model.eval()(torch.ones(1, 3, 64, 64))[0]
+    normalisation.freeze_batch_norm(model)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    torch.testing.assert_close(model(torch.ones(1, 3, 64, 64))[0], before, rtol=1e-4, atol=1e-4)
+    with pytest.raises(TypeError, match="running statistics"):
+        normalisation.freeze_batch_norm(torch.nn.Sequential(torch.nn.BatchNorm2d(2, track_running_stats=False)))
 
 
 @pytest.mark.parametrize(("variant", "count"), [("lightning", 2_299_168), ("thunder", 6_207_240)])
@@ -136,3 +228,22 @@ def test_unusable_sizes_are_refused() -> None:
         cpm.CPMConfig(stages=1)
     with pytest.raises(InputError, match="center_map"):
         cpm.CPM(cpm.CPMConfig("movenet-lightning", width=8))(torch.zeros(1, 3, 64, 64))
+    with pytest.raises(InputError, match="backbone"):
+        structured.StructuredConfig(backbone="resnet")
+    with pytest.raises(InputError, match="unknown tree"):
+        structured.StructuredConfig(tree="oak")
+    with pytest.raises(InputError, match="odd"):
+        structured.StructuredConfig(transform_kernel=4)
+    with pytest.raises(InputError, match="at least 1"):
+        structured.StructuredConfig(mixtures=0)
+    with pytest.raises(InputError, match="backbone"):
+        adversarial.AdversarialConfig(backbone="resnet")
+    with pytest.raises(InputError, match="at least 1"):
+        adversarial.AdversarialConfig(stacks=0)
+    small = adversarial.AdversarialConfig("movenet-lightning", joints=3, stacks=1, width=4, depth=3)
+    with pytest.raises(InputError, match="multiples of 64 pixels"):
+        adversarial.Generator(small)(torch.zeros(1, 3, 96, 64))
+    with pytest.raises(InputError, match="halved"):
+        adversarial.Discriminator(small, (12, 8), image=False)
+    with pytest.raises(InputError, match="image"):
+        adversarial.Discriminator(small, (8, 8), image=True)(torch.zeros(1, 6, 8, 8))
