@@ -38,6 +38,8 @@ _Subset = Annotated[str | None, typer.Option(metavar="NUMBERS", help="Only these
 _Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N of them.")]
 _BOXES = "Where people are looked for: true (default), joints, none, or a detector's results as JSON."
 _Boxes = Annotated[str, typer.Option(metavar="true|joints|none|FILE.json", help=_BOXES, show_default=False)]
+_DETECTOR = "A model that finds everybody; its boxes are taken instead of --boxes."
+_Detector = Annotated[str | None, typer.Option(metavar="NAME|FILE", help=_DETECTOR)]
 _BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in memory at a time.")]
 _FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
 _OBSERVER = "Left and right as an observer sees them, as some papers on LSP have it."
@@ -57,6 +59,7 @@ def run(
     subset: _Subset = None,
     limit: _Limit = None,
     boxes: _Boxes = "true",
+    detector: _Detector = None,
     batch_size: _BatchSize = 16,
     flip_test: _FlipTest = False,
     scales: Scales = "1",
@@ -101,10 +104,14 @@ def run(
     dataset = _chosen(load_dataset(data, root, annotations), subset, limit)
     if dataset.areas is not None:
         require("faster_coco_eval", "COCO's average precision")
-    where = _boxes(boxes, dataset)
-    with Estimator(model, backend=backend, device=device, flip_test=flip_test, scales=read_scales(scales)) as estimator:
+    where = _boxes(boxes, dataset) if detector is None else "detector"
+    with Estimator(
+        model, backend=backend, device=device, flip_test=flip_test, scales=read_scales(scales), detector=detector
+    ) as estimator:
         manifest = estimator.engine.manifest
-        used = boxes if takes_boxes(estimator) else "none: the model finds all people by itself"
+        used = (
+            (boxes if detector is None else detector) if takes_boxes(estimator) else "none: the model finds all people by itself"
+        )
         with _bar(len(dataset.files)) as advance:
             predictions = predict(
                 estimator,

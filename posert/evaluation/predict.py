@@ -86,8 +86,9 @@ def predict(
         estimator: the model. One that finds everybody by itself is run without boxes, whatever `boxes` says.
         dataset: pictures with people.
         boxes: ``"true"``: the data set's own boxes, and those around the labelled joints where it has none; ``"joints"``: the
-            tight boxes around the labelled joints; ``"none"``: `posert.find_people` looks for one person a picture; or what a
-            detector found. The model adds its own margin to boxes.
+            tight boxes around the labelled joints; ``"none"``: `posert.find_people` looks for one person a picture;
+            ``"detector"``: the estimator's own detector looks for them; or what a detector found. The model adds its own margin
+            to boxes.
         batch_size: pictures that are in memory at a time.
         read: how a picture is read: path to uint8 (H, W, 3), RGB.
         advance: called after each batch with the number of pictures and the seconds so far.
@@ -128,7 +129,7 @@ def _look(
 ) -> Callable[[list[Image], NDArray[np.int64]], _Found]:
     """How a batch of pictures, with their numbers in the data set, becomes people."""
     skeleton = dataset.skeleton
-    if not takes_boxes(estimator):
+    if not takes_boxes(estimator) or boxes == "detector":
         return lambda images, numbers: _people(estimator.run(images), numbers, skeleton)
     if isinstance(boxes, Detections):
         detected = boxes
@@ -143,7 +144,7 @@ def _look(
     if boxes == "none":
         return lambda images, numbers: _people(find_people(estimator, images), numbers, skeleton)
     if boxes not in ("true", "joints"):
-        raise InputError(f"boxes must be true, joints, none or detections, got {boxes!r}")
+        raise InputError(f"boxes must be true, joints, none, detector or detections, got {boxes!r}")
     places = dataset.true_boxes() if boxes == "true" else dataset.joint_boxes()
     wanted = dataset.labelled & ~np.isnan(places).any(1)
     try:

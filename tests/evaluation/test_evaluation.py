@@ -121,6 +121,19 @@ def test_other_boxes(tiny_estimator_bundle: Path, coco_root: Path) -> None:
             predict(estimator, dataset, batch_size=0)
 
 
+def test_the_estimators_own_detector(tiny_estimator_bundle: Path, coco_root: Path) -> None:
+    dataset = load_dataset("coco", coco_root)
+    dataset = PoseDataset(**{**vars(dataset), "areas": None})
+
+    def whole(images: list[np.ndarray]) -> list[np.ndarray]:
+        return [np.array([[0, 0, 192, 256]], np.float32) for _ in images]
+
+    with Estimator(tiny_estimator_bundle, detector=whole) as estimator:
+        found = predict(estimator, dataset, boxes="detector")
+        assert found.person is None
+        assert evaluate(found, dataset, estimator.skeleton).results["total"] == pytest.approx(38 / 39, abs=1e-6)
+
+
 def test_a_model_that_finds_everybody_by_itself(coco_root: Path) -> None:
     dataset = load_dataset("coco", coco_root)
 
