@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from posert.errors import InputError
-from posert.models.movenet import Features
+from posert.models.movenet import MoveNetTrunk
 from training.data.people import PosePictures
 from training.loop import seed_everything
 from training.views import ViewSampler, open_sampler
@@ -76,7 +76,7 @@ def fill(backbone: nn.Module, trunk: Path | None, init: Path | None, frozen: int
     """Give a MoveNet backbone weights that were trained before, and freeze its first convolutions.
 
     Args:
-        backbone: a `posert.models.movenet.Features`; any other is left as it is.
+        backbone: with a MoveNet `trunk`; any other is left as it is.
         trunk: MoveNet's weights, or None.
         init: weights of an estimator with such a backbone, or None: its trunk, and the convolutions after it where their shapes
             agree.
@@ -85,12 +85,13 @@ def fill(backbone: nn.Module, trunk: Path | None, init: Path | None, frozen: int
     Raises:
         InputError: weights are given that the backbone has no place for.
     """
-    if not isinstance(backbone, Features):
+    own_trunk = getattr(backbone, "trunk", None)
+    if not isinstance(own_trunk, MoveNetTrunk):
         if trunk or init:
             raise InputError("--trunk and --init fill a movenet backbone; this configuration has another")
         return
     if trunk is not None:
-        backbone.trunk.load_state_dict({name: value.float() for name, value in load_file(trunk).items()})
+        own_trunk.load_state_dict({name: value.float() for name, value in load_file(trunk).items()})
     if init is not None:
         prefix = "backbone."
         found = {name.removeprefix(prefix): value.float() for name, value in load_file(init).items() if name.startswith(prefix)}
@@ -100,7 +101,7 @@ def fill(backbone: nn.Module, trunk: Path | None, init: Path | None, frozen: int
             raise InputError(f"{init} has no weights {prefix}{lacking[0]}; --init needs those of an estimator on the same trunk")
         fits = {name: value for name, value in found.items() if name in own and value.shape == own[name].shape}
         backbone.load_state_dict(own | fits)
-    for conv in backbone.trunk.convolutions()[:frozen]:
+    for conv in own_trunk.convolutions()[:frozen]:
         conv.requires_grad_(False)
 
 
@@ -110,7 +111,8 @@ def groups(model: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, A
     Of a MoveNet backbone that is the trunk alone.
     """
     backbone = model.get_submodule("backbone")
-    known = {id(p) for p in (backbone.trunk if isinstance(backbone, Features) else backbone).parameters()}
+    own_trunk = getattr(backbone, "trunk", None)
+    known = {id(p) for p in (own_trunk if isinstance(own_trunk, MoveNetTrunk) else backbone).parameters()}
     trained = [p for p in model.parameters() if p.requires_grad]
     trunk = [p for p in trained if id(p) in known]
     rest = [p for p in trained if id(p) not in known]

@@ -8,24 +8,20 @@ Stops and starts again at will: a run goes on from its last checkpoint. LSP's im
 
 from __future__ import annotations
 
-import argparse
 import json
-import tomllib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from posert import ops
 from posert.models.cpm import CPM, CPMConfig
 from training import judge
+from training.command import Run, fill, groups, open_run, save
 from training.data.people import PosePictures
-from training.loop import Average, run, seed_everything
-from training.views import ViewSampler, open_sampler
+from training.loop import Average, run
 
 STRIDE = 8
 SIGMA = 7.0  # pixels of the network's input (specs K9)
@@ -50,32 +46,24 @@ def belief_loss(beliefs: list[Tensor], target: Tensor, known: Tensor) -> Tensor:
     return sum((((belief.float() - target) ** 2) * weight).mean() for belief in beliefs)  # type: ignore[return-value]
 
 
-def build(settings: dict[str, Any], trunk: Path | None) -> CPM:
-    """The network of a configuration, its trunk filled from a file."""
-    model = CPM(CPMConfig(**settings["model"]))
-    if trunk is not None:
-        model.backbone.trunk.load_state_dict({name: value.float() for name, value in load_file(trunk).items()})
-    for conv in model.backbone.trunk.convolutions()[: settings["frozen"]]:
-        conv.requires_grad_(False)
+def build(job: Run) -> CPM:
+    """The network of a configuration, its backbone filled from files."""
+    model = CPM(CPMConfig(**job.settings["model"]))
+    fill(model.backbone, job.trunk, job.init, job.settings["frozen"])
     return model.to(memory_format=torch.channels_last)
 
 
-def train(
-    model: CPM, settings: dict[str, Any], sampler: ViewSampler, validation: PosePictures, out: Path, evaluate_every: int
-) -> Average:
+def train(model: CPM, job: Run) -> Average:
     """Run to the last step, from the checkpoint if there is one; return the averaged weights."""
-    trunk = [p for p in model.backbone.trunk.parameters() if p.requires_grad]
-    known = {id(p) for p in model.backbone.trunk.parameters()}
-    stages = [p for p in model.parameters() if id(p) not in known]
-    groups = [{"params": stages, "lr": settings["rate"]}, {"params": trunk, "lr": settings["trunk_rate"]}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
+    settings, size = job.settings, job.sampler.size
+    optimizer = torch.optim.AdamW(groups(model, settings["rate"], settings["trunk_rate"]), weight_decay=0.01)
     supervised = slice(None) if settings.get("intermediate_supervision", True) else slice(-1, None)
 
     def step(number: int) -> dict[str, float]:
-        views = sampler.batch(number, settings["batch"])
+        views = job.sampler.batch(number, settings["batch"])
         with torch.autocast("cpu", torch.bfloat16):
             beliefs = model(judge.normalise(views.images))
-        loss = belief_loss(beliefs[supervised], targets(views.keypoints, sampler.size), torch.from_numpy(views.known).float())
+        loss = belief_loss(beliefs[supervised], targets(views.keypoints, size), torch.from_numpy(views.known).float())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -83,12 +71,12 @@ def train(
         return {"loss": loss.item()}
 
     def evaluate(state: dict[str, Tensor], done: int) -> dict[str, Any]:
-        predicted = judged(model.config, state, validation, sampler.size)
-        judge.write_pictures(out / f"validation-{done:06d}.png", predicted, validation)
-        return {"pck": judge.score(predicted, validation)["pck"]}
+        predicted = judged(model.config, state, job.validation, size)
+        judge.write_pictures(job.out / f"validation-{done:06d}.png", predicted, job.validation)
+        return {"pck": judge.score(predicted, job.validation)["pck"]}
 
-    size = (settings["steps"], settings["batch"])
-    return run("CPM", {"model": model}, {"optimizer": optimizer}, step, *size, out, evaluate, evaluate_every)
+    parts, length = ({"model": model}, {"optimizer": optimizer}), (settings["steps"], settings["batch"])
+    return run("CPM", *parts, step, *length, job.out, evaluate, job.evaluate_every)
 
 
 def judged(
@@ -102,32 +90,13 @@ def judged(
 
 def main() -> None:
     """Command line of the training."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("training/configs/cpm-s.toml"), help="sizes, steps and rates")
-    parser.add_argument("--lsp", type=Path, required=True, help="Leeds Sports Pose: images/ and joints.mat")
-    parser.add_argument("--lspet", type=Path, help="Leeds Sports Pose Extended; without it LSP alone is used")
-    parser.add_argument("--synth", type=Path, help="folder of the package synthpeople; without it no people are rendered")
-    parser.add_argument("--trunk", type=Path, help="MoveNet trunk weights (safetensors) for a movenet backbone")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
-    parser.add_argument("--evaluate-every", type=int, default=500, help="steps between looks at the validation images")
-    args = parser.parse_args()
-    settings = tomllib.loads(args.config.read_text())
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    seed_everything(settings["seed"])
-    size = (settings["size"][0], settings["size"][1])
-    joints = CPMConfig(**settings["model"]).joints
-    sampler, validation = open_sampler(args.lsp, args.lspet, args.synth, settings["shares"], size, settings["seed"], joints)
-    model = build(settings, args.trunk)
-    average = train(model, settings, sampler, validation, args.out, args.evaluate_every)
-    halves = {name: value.half().contiguous() for name, value in average.state.items()}
-    metadata = {"model": "cpm", "config": json.dumps(settings["model"]), "size": json.dumps(settings["size"])}
-    save_file(halves, args.out / "weights.safetensors", metadata=metadata)
-    state = {name: value.float() for name, value in halves.items()}
-    scores = judge.score(judged(model.config, state, validation, size), validation)
-    scores["pck with flip test"] = judge.score(judged(model.config, state, validation, size, flip_test=True), validation)["pck"]
-    (args.out / "scores.json").write_text(json.dumps(scores, indent=1))
+    job = open_run(__doc__, "training/configs/cpm-s.toml", CPMConfig().joints)
+    model = build(job)
+    state = save(job, "cpm", train(model, job).state)
+    found = (model.config, state, job.validation, job.sampler.size)
+    scores = judge.score(judged(*found), job.validation)
+    scores["pck with flip test"] = judge.score(judged(*found, flip_test=True), job.validation)["pck"]
+    (job.out / "scores.json").write_text(json.dumps(scores, indent=1))
     print(json.dumps(scores, indent=1))
 
 
