@@ -61,8 +61,12 @@ def open_run(description: str | None, config: str, default_joints: int) -> Run:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
     parser.add_argument("--evaluate-every", type=int, default=500, help="steps between looks at the validation images")
+    change = "change a value of the configuration, such as steps=500 or model.width=32; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes", help=change)
     args = parser.parse_args()
     settings = tomllib.loads(args.config.read_text())
+    for text in args.changes:
+        change_setting(settings, text)
     if args.threads:
         torch.set_num_threads(args.threads)
     seed_everything(settings["seed"])
@@ -70,6 +74,29 @@ def open_run(description: str | None, config: str, default_joints: int) -> Run:
     joints = settings["model"].get("joints", default_joints)
     sampler, validation = open_sampler(args.lsp, args.lspet, args.synth, settings["shares"], size, settings["seed"], joints)
     return Run(settings, sampler, validation, args.out, args.trunk, args.init, args.evaluate_every)
+
+
+def change_setting(settings: dict[str, Any], text: str) -> None:
+    """Change a value of a configuration, or add one.
+
+    Args:
+        settings: to be changed.
+        text: ``NAME=VALUE``: the value as TOML has it, names of nested tables joined by dots.
+
+    Raises:
+        InputError: the text is of another form, or names a table in something that is none.
+    """
+    name, equals, value = text.partition("=")
+    *tables, last = name.strip().split(".")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+        for table in tables:
+            settings = settings[table]
+        if not (equals and last and isinstance(settings, dict)):
+            raise TypeError(f"{'.'.join(tables)} is no table")
+    except (KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"--set needs NAME=VALUE, such as steps=500 or model.backbone='vgg'; got {text!r}: {error}") from error
+    settings[last] = parsed
 
 
 def fill(backbone: nn.Module, trunk: Path | None, init: Path | None, frozen: int) -> None:
