@@ -40,6 +40,7 @@ def targets(views: Views, size: tuple[int, int], stride: int, sigma: float) -> T
         stride: input pixels a cell.
         sigma: of the Gaussians, in cells.
     """
+    # The paper's reference draws patches of 7 x 7 cells about whole cells; these follow the joint within its cell.
     maps = ops.rasterize_gaussians(
         views.keypoints, (size[0] // stride, size[1] // stride), sigma * stride, stride=stride, cutoff=PEAK_CUTOFF
     )
@@ -72,7 +73,7 @@ def passes(
     found = ops.decode_heatmaps(np.ascontiguousarray(drawn.contiguous().numpy()), "softargmax", stride=stride)
     with np.errstate(invalid="ignore"):
         distance = np.linalg.norm(found[..., :2] - keypoints[..., :2], axis=-1) / (NEAR * stride * max(maps.shape[-2:]))
-        near = distance < delta  # a joint that was not found is at no distance
+        near = distance < delta  # never true of a joint that was not found
     difference, norm = ((m**2).sum((2, 3)).sqrt() for m in (drawn - target[:, :joints], target[:, :joints]))
     return torch.from_numpy(near).float(), (difference < epsilon * norm).float()
 
@@ -110,6 +111,7 @@ class Trainer:
         self.job, self.settings = job, job.settings
         self.config = AdversarialConfig(**self.settings["model"])
         self.model = Generator(self.config)
+        start_quietly(self.model)
         fill(self.model.backbone, job.trunk, job.init, self.settings["frozen"])
         self.model.to(memory_format=torch.channels_last)
         self.rule = self.settings.get("rule", "per_joint")
@@ -173,6 +175,14 @@ class Trainer:
         return {f"{name} discriminator": loss.item() for name, loss in losses.items()} | {
             f"{name} passed": (passed[name] * counted).sum().item() / max(counted.sum().item(), 1) for name in losses
         }
+
+
+def start_quietly(model: Generator) -> None:
+    """Let the first maps be nearly zero, as most of the targets are, so that no steps are spent on coming down."""
+    for name, conv in model.stacks.named_modules():
+        if isinstance(conv, nn.Conv2d) and name.endswith(("pose_maps", "occlusion_maps")):
+            nn.init.normal_(conv.weight, std=0.001)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
 
 def _descend(module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

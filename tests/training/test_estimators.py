@@ -88,7 +88,7 @@ def test_adversarial_posenet_overfits(tmp_path: Path, discriminators: list[str])
     torch.manual_seed(0)
     trainer = adversarial.Trainer(job(tmp_path, discriminators=discriminators, model=SMALL_STACKS, **RIVALRY))
     history = [trainer.step(views()) for _ in range(30)]
-    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert history[-1]["loss"] < 0.75 * history[0]["loss"]
     assert np.isfinite([list(losses.values()) for losses in history]).all()
     assert ("pose discriminator" in history[0]) == bool(discriminators)
 
