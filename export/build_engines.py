@@ -76,7 +76,7 @@ def build(
             report = parity.gate(recipe, engine.session(), precision, pictures, BATCHES)
     progress("write")
     document["variants"][0]["parity"] = report
-    document["metrics"] = dict(document["metrics"]) | {"GMAC a picture": round(multiply_accumulates(recipe) / 1e9, 3)}
+    document["metrics"] = dict(document["metrics"]) | {"cost": {"GMAC a picture": round(multiply_accumulates(recipe) / 1e9, 3)}}
     bundle = Bundle.write(out / f"{name}.posert", document, {file: data})
     return {"name": name, "report": report, "bytes": bundle.path.stat().st_size}
 
