@@ -144,6 +144,7 @@ def decode(
         stride=stride,
         sample_threshold=decoding.sample_threshold,
         accepted_fraction=decoding.accepted_fraction,
+        length_limit=None if decoding.length_limit is None else decoding.length_limit * pafs.shape[2] * stride,
     )
     people, totals = assemble_people(peaks, scores, min_joints=decoding.min_joints, min_score=decoding.min_person_score)
     people[..., :2] = np.einsum("nij,npkj->npki", transforms[:, :, :2], people[..., :2]) + transforms[:, None, None, :, 2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from posert.fields import check_count, check_list, check_number, check_object, check_text, refuse
@@ -60,6 +60,7 @@ class Decoding:
         threshold: smallest value of a joint's peak, exclusive.
         sample_threshold: smallest component of the field along a limb where a sample of it is accepted, exclusive.
         accepted_fraction: share of accepted samples that a limb needs, exclusive.
+        length_limit: share of the input's height beyond which a limb loses score, as in the paper's own code, or None.
         min_joints: smallest number of joints of a person.
         min_person_score: smallest sum of a person's joint and limb scores, for each joint.
     """
@@ -67,6 +68,7 @@ class Decoding:
     threshold: float = 0.05
     sample_threshold: float = 0.05
     accepted_fraction: float = 0.95
+    length_limit: float | None = None
     min_joints: int = 3
     min_person_score: float = 0.4
 
@@ -76,9 +78,12 @@ class Decoding:
         threshold = check_number(entry.get("threshold", cls.threshold), "postprocess.threshold", 1e-6, 1)
         sample = check_number(entry.get("sample_threshold", cls.sample_threshold), "postprocess.sample_threshold", -1, 1)
         fraction = check_number(entry.get("accepted_fraction", cls.accepted_fraction), "postprocess.accepted_fraction", 0, 1)
+        limit = entry.get("length_limit")
+        if limit is not None:
+            limit = check_number(limit, "postprocess.length_limit", 0.01, 100)
         joints = check_count(entry.get("min_joints", cls.min_joints), "postprocess.min_joints", 1, 1024)
         score = check_number(entry.get("min_person_score", cls.min_person_score), "postprocess.min_person_score", 0, 100)
-        return cls(threshold, sample, fraction, joints, score)
+        return cls(threshold, sample, fraction, limit, joints, score)
 
 
 @dataclass(frozen=True)
@@ -106,8 +111,7 @@ class Postprocess:
     def parse(cls, value: Any, paper: str) -> Postprocess:
         """Check `postprocess` of a paper's model."""
         if paper == "paf":
-            options = ("threshold", "sample_threshold", "accepted_fraction", "min_joints", "min_person_score")
-            entry = check_object(value, "postprocess", ("stride",), options)
+            entry = check_object(value, "postprocess", ("stride",), [option.name for option in fields(Decoding)])
             return cls(stride=check_count(entry["stride"], "postprocess.stride", 1, 64), decoding=Decoding.parse(entry))
         if paper != "pg2":
             entry = check_object(value, "postprocess", ("stride", "method"), ("calibration", "min_score"))

@@ -42,7 +42,7 @@ from training.data.crowd import SKELETON, load_coco, load_labelled
 from training.loop import Average, cosine_rate, load_checkpoint, save_checkpoint, seed_everything, set_rate
 from training.pictures import write_grid
 
-DECODING = Decoding(threshold=0.1, accepted_fraction=0.8, min_person_score=0.3)
+DECODING = Decoding(threshold=0.15, sample_threshold=0.0, accepted_fraction=0.6, length_limit=0.3, min_person_score=0.3)
 VALIDATION_SIZE = (384, 384)
 
 

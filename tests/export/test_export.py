@@ -184,6 +184,21 @@ def test_a_joint_that_only_one_side_finds_fails_the_gate() -> None:
     assert parity._keypoint_distance(maps, lost, "softargmax") == np.inf
 
 
+def test_a_person_that_only_one_side_finds_fails_the_gate() -> None:
+    import crowds
+
+    from posert import ops
+
+    people = np.concatenate([crowds.joints(12, 9), np.ones((18, 1))], 1).astype(np.float32)[None, None]
+    heat = ops.rasterize_gaussians(people[0], (24, 32), 7.0, stride=8, cutoff=4.6052)
+    maps = {"heatmaps": np.concatenate([heat, 1 - heat.max(1, keepdims=True)], 1), "pafs": ops.rasterize_pafs(people, (24, 32))}
+    post = {"stride": 8, "accepted_fraction": 0.5}
+    assert parity._people_distance(maps, maps, post) == 0
+    moved = {name: np.roll(value, 1, -1) for name, value in maps.items()}
+    assert parity._people_distance(maps, moved, post) == pytest.approx(1, abs=0.05)
+    assert parity._people_distance(maps, {name: 0 * value for name, value in maps.items()}, post) == np.inf
+
+
 def test_weights_of_another_size_are_refused(cpm_weights: Path, tmp_path: Path) -> None:
     with safetensors_open(cpm_weights, "pt") as file:
         tensors, metadata = {key: file.get_tensor(key) for key in file.keys()}, file.metadata()  # noqa: SIM118

@@ -139,6 +139,23 @@ def test_mirrored_maps_are_those_of_the_mirrored_people():
     assert agree > 0.98
 
 
+def test_limbs_beyond_the_limit_lose_score():
+    """Neck and hip are 100 pixels apart, hip and knee 40; of a limit of 48 pixels only the first limb falls short."""
+    from posert import ops
+
+    person = np.full((1, 1, 18, 3), (np.nan, np.nan, 0), np.float32)
+    person[0, 0, [1, 8, 9]] = [(60.25, 40.25, 1), (60.25, 140.25, 1), (64.25, 180.25, 1)]
+    heat = ops.rasterize_gaussians(person[0], (25, 15), 7.0, stride=8, cutoff=4.6052)
+    fields = ops.rasterize_pafs(person - np.float32([3.5, 3.5, 0]), (25, 15))
+    unmoved, sizes = np.eye(2, 3, dtype=np.float32)[None], np.array([[200, 120]])
+    totals = [
+        decode(heat, fields, unmoved, sizes, 8, Decoding(accepted_fraction=0.8, length_limit=limit)).totals
+        for limit in (None, 0.55, 0.24)
+    ]
+    assert totals[0] == totals[1]
+    assert totals[0] - totals[2] == pytest.approx(1 - 48 / 100, abs=0.01)
+
+
 def test_decoding_nothing():
     crowd = decode(
         np.zeros((2, 18, 8, 8), np.float32),
@@ -223,6 +240,7 @@ class TestDetector:
         (("skeleton",), "coco17", "coco18"),
         (("postprocess", "threshold"), 0, "threshold"),
         (("postprocess", "accepted_fraction"), 1.5, "accepted_fraction"),
+        (("postprocess", "length_limit"), 0, "length_limit"),
         (("postprocess", "min_joints"), 0, "min_joints"),
         (("postprocess", "method"), "argmax", "method"),
         (("networks", 0, "outputs", 1, "shape"), ["N", 36, 24, 32], "pafs"),
