@@ -35,6 +35,7 @@ class Estimator:
     Attributes:
         engine: the engine that runs the network.
         finds_everybody: whether it looks at whole images and takes no boxes.
+        finds_people: whether it needs no boxes: it finds everybody, or has a detector.
         flip_test: whether every person is looked at twice, the second time mirrored, and the heatmaps are averaged: a little
             more accurate, twice the time.
         scales: at which every person is looked at; the heatmaps are averaged.
@@ -80,6 +81,7 @@ class Estimator:
         self.skeleton = wanted or self.engine.manifest.skeleton
         self.finds_everybody = self.engine.manifest.paper in FIND_EVERYBODY
         self._detection: Detection | None = None
+        self.finds_people = self.finds_everybody or detector is not None
         try:
             if self.finds_everybody and (detector is not None or self.scales != (1.0,)):
                 option = "scales" if detector is None else "the detector"

@@ -46,6 +46,8 @@ _BOXES = "Where the people are, in pixels; without it one person is looked for i
 _Boxes = Annotated[str | None, typer.Option(metavar="FILE.json|X0,Y0,X1,Y1", help=_BOXES)]
 _Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="An estimation model; see 'posert models'.")]
 _KIND = "Kind of JSON; coco unless told otherwise."
+_DETECTOR = "A model that finds everybody, such as paf-s: says where the people are that --model looks at."
+_Detector = Annotated[str | None, typer.Option(metavar="NAME|FILE", help=_DETECTOR)]
 _Kind = Annotated[str | None, typer.Option("--format", metavar="coco|openpose", help=_KIND)]
 _SKELETON = "Convert to these joints (coco17, coco18, mpii16, ...); default: the model's own."
 _Skeleton = Annotated[str | None, typer.Option(metavar="NAME", help=_SKELETON)]
@@ -57,6 +59,7 @@ def run(
     output: _Output = None,
     boxes: _Boxes = None,
     model: _Model = "cpm-s",
+    detector: _Detector = None,
     kind: _Kind = None,
     skeleton: _Skeleton = None,
     flip_test: _FlipTest = False,
@@ -71,6 +74,8 @@ def run(
     \b
     Joints, as COCO JSON:     posert estimate me.jpg -o me.json
     A drawn skeleton:         posert estimate me.jpg -o drawn.png
+    Everybody:                posert estimate us.jpg --model paf-s -o drawn.png
+    Everybody, more closely:  posert estimate us.jpg --detector paf-s -o drawn.png
     Some people of many:      posert estimate us.jpg --boxes us.json -o drawn.png
     A folder into one file:   posert estimate photos -o photos.json
     A folder of skeletons:    posert estimate photos -o drawn
@@ -83,6 +88,8 @@ def run(
     A file of boxes holds a list of \\[x0, y0, x1, y1] in pixels for a single
     picture, an object from file names to such lists, or COCO annotations.
     """
+    if boxes is not None and detector is not None:
+        raise InputError("--boxes and --detector both say where the people are; give one of them")
     job = _plan(source, output, kind, as_json=as_json)
     from posert.commands.boxes import check_boxes_inside, read_boxes
     from posert.estimator import Estimator
@@ -95,9 +102,8 @@ def run(
         size = check_image(path, max_pixels=max_pixels)
         if given is not None:
             check_boxes_inside(given[number], size, path.name)
-    estimator = Estimator(
-        model, backend=backend, device=device, flip_test=flip_test, scales=read_scales(scales), skeleton=skeleton
-    )
+    looks: dict[str, Any] = {"flip_test": flip_test, "scales": read_scales(scales), "detector": detector}
+    estimator = Estimator(model, backend=backend, device=device, skeleton=skeleton, **looks)
     everyone: list[tuple[ImageInfo, Poses]] = []
     with nullcontext() if job.folder is None else staged_folder(job.folder) as folder:
         for path, image, poses in _estimate(estimator, job.pictures, given, max_pixels):
@@ -199,7 +205,7 @@ def _estimate(
                 if boxes is not None:
                     poses = estimator.run(images, boxes[part])
                 else:
-                    poses = estimator.run(images) if estimator.finds_everybody else find_people(estimator, images)
+                    poses = estimator.run(images) if estimator.finds_people else find_people(estimator, images)
             except InputError as error:
                 raise InputError(_with_names(str(error), paths)) from error
             for number, (path, image) in enumerate(zip(paths, images, strict=True)):
