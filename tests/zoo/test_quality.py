@@ -31,6 +31,21 @@ def test_cpm_s_on_leeds_sports_pose(data_root: Path) -> None:
     assert joints.min() >= 0.7
 
 
+def test_paf_s_finds_whom_cpm_s_looks_at(data_root: Path) -> None:
+    """PCK@0.2 over 14 joints on images 901 to 1000 without boxes, of the people that are nearest to the true ones."""
+    people = load_lsp(data_root / "lsp").part(900, 1000)
+    images, truth = [people.image(i) for i in range(len(people))], people.keypoints[:, :14]
+    with Estimator("cpm-s", detector="paf-s") as estimator:
+        poses = estimator.run(images)
+    found = np.full_like(truth, np.nan)
+    for image in range(len(images)):
+        candidates = poses.keypoints[poses.image_index == image]
+        if len(candidates):
+            distances = np.nan_to_num(np.abs(candidates - truth[image])[..., :2], nan=1e3).mean((1, 2))
+            found[image] = candidates[distances.argmin()]
+    assert pck(found, truth, TORSO).mean() >= 0.79
+
+
 def test_pg2_s_on_market1501(data_root: Path) -> None:
     """SSIM, mask-SSIM and LPIPS on the 1,000 pairs of the card, of identities that were not trained on."""
     people = market1501.load(data_root / "market1501").split()[1]
