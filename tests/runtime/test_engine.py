@@ -176,11 +176,11 @@ def test_paths_and_names(tiny_estimator_bundle, monkeypatch, tmp_path):
 
 
 def test_zoo(monkeypatch, tmp_path, tiny_estimator_bundle):
-    for name in ("cpm-s", "paf-s", "pg2-s", "structured-s"):
+    for name in ("cpm-s", "pg2-s"):
         (tmp_path / f"{name}.posert").write_bytes(tiny_estimator_bundle.read_bytes())
     (tmp_path / "cpm-s.md").write_text("# card")
     monkeypatch.setattr(zoo, "_folder", lambda: tmp_path)
-    assert zoo.names() == ("cpm-s", "paf-s", "pg2-s", "structured-s")
+    assert zoo.names() == ("cpm-s", "pg2-s")
     assert zoo.card("cpm-s") == "# card"
     assert Engine.open("cpm-s").path == tmp_path / "cpm-s.posert"
     with pytest.raises(InputError, match="did you mean 'cpm-s'"):
