@@ -61,7 +61,7 @@ def test_pg2_overfits_and_adversarial_stage_runs(people: Market1501, tmp_path: P
     for step in range(60):
         last = coarse.step(*inputs(step))["L1"]
     assert last < 0.75 * first
-    refine = pg2.RefineStage(TINY, rate=1e-3, reconstruction=10.0, coarse=coarse.model.state_dict())
+    refine = pg2.RefineStage(TINY, rate=1e-3, reconstruction=100.0, coarse=coarse.model.state_dict())
     before = {k: v.clone() for k, v in refine.coarse.state_dict().items()}
     history = [refine.step(*inputs(step)) for step in range(30)]
     assert np.isfinite([list(h.values()) for h in history]).all()
