@@ -217,6 +217,8 @@ def measure(benchmark: Any, peer: Peer, work: Callable[..., Any], *arguments: np
 @pytest.mark.parametrize("peer", ESTIMATORS, ids=lambda peer: peer.name.partition(":")[0])
 @pytest.mark.parametrize("batch", BATCHES)
 def test_estimation(benchmark, estimation, batch, peer):
+    if machine.SHORT and (estimation.manifest.name, batch) != ("cpm-s", 1) and batch != 8:
+        pytest.skip("a short run, which tries one batch of every model")
     benchmark.group = f"estimation with {estimation.manifest.name}, batch {batch}"
     images = photos(batch, *PHOTO)
     work = peer.make(estimation)
