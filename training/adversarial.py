@@ -112,7 +112,7 @@ class Trainer:
         self.config = AdversarialConfig(**self.settings["model"])
         self.model = Generator(self.config)
         start_quietly(self.model)
-        fill(self.model.backbone, job.trunk, job.init, self.settings["frozen"])
+        fill(self.model, job.trunk, job.init, self.settings["frozen"])
         self.model.to(memory_format=torch.channels_last)
         self.rule = self.settings.get("rule", "per_joint")
         weights = {"pose": self.settings.get("beta", 1 / 180), "confidence": self.settings.get("alpha", 1 / 220)}
@@ -234,7 +234,7 @@ def main() -> None:
     job = open_run(__doc__, "training/configs/adversarial-s.toml", 14)
     trainer = Trainer(job)
     average = train(trainer)
-    state = save(job, "adversarial", average.state)
+    state = save(job.out, "adversarial", average.state, **job.kept)
     scores = judge.score(judged(trainer.config, state, job), job.validation)
     flipped = judged(trainer.config, state, job, flip_test=True)
     scores["pck with flip test"] = judge.score(flipped, job.validation)["pck"]

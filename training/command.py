@@ -42,6 +42,11 @@ class Run:
     init: Path | None
     evaluate_every: int
 
+    @property
+    def kept(self) -> dict[str, Any]:
+        """What is kept with the weights."""
+        return {"config": self.settings["model"], "size": self.settings["size"]}
+
 
 def open_run(description: str | None, config: str, default_joints: int) -> Run:
     """Read the command line, seed all chance and open the data.
@@ -51,29 +56,43 @@ def open_run(description: str | None, config: str, default_joints: int) -> Run:
         config: the configuration file unless another is named.
         default_joints: how many joints the views have where the configuration's ``joints`` does not say.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path(config), help="sizes, steps and rates")
+    parser = common_options(description, config)
     parser.add_argument("--lsp", type=Path, required=True, help="Leeds Sports Pose: images/ and joints.mat")
     parser.add_argument("--lspet", type=Path, help="Leeds Sports Pose Extended; without it LSP alone is used")
+    parser.add_argument("--lspet-labels", type=Path, help="its labels as training.relabel settled them")
     parser.add_argument("--synth", type=Path, help="folder of the package synthpeople; without it no people are rendered")
+    args = parser.parse_args()
+    settings = open_settings(args)
+    size = (settings["size"][0], settings["size"][1])
+    joints = settings["model"].get("joints", default_joints)
+    folders = (args.lsp, args.lspet, args.synth, args.lspet_labels)
+    sampler, validation = open_sampler(*folders, settings["shares"], size, settings["seed"], joints)
+    return Run(settings, sampler, validation, args.out, args.trunk, args.init, args.evaluate_every)
+
+
+def common_options(description: str | None, config: str) -> argparse.ArgumentParser:
+    """A command line with the options of every estimator's training; see `open_run`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, default=Path(config), help="sizes, steps and rates")
     parser.add_argument("--trunk", type=Path, help="MoveNet trunk weights (safetensors) for a movenet backbone")
-    parser.add_argument("--init", type=Path, help="weights of another estimator (safetensors), whose finetuned trunk is taken")
+    parser.add_argument("--init", type=Path, help="weights of an estimator on the same trunk (safetensors) to start from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
     parser.add_argument("--evaluate-every", type=int, default=500, help="steps between looks at the validation images")
     change = "change a value of the configuration, such as steps=500 or model.width=32; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes", help=change)
-    args = parser.parse_args()
+    return parser
+
+
+def open_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The configuration that a command line names, with its changes; threads are set and all chance is seeded."""
     settings = tomllib.loads(args.config.read_text())
     for text in args.changes:
         change_setting(settings, text)
     if args.threads:
         torch.set_num_threads(args.threads)
     seed_everything(settings["seed"])
-    size = (settings["size"][0], settings["size"][1])
-    joints = settings["model"].get("joints", default_joints)
-    sampler, validation = open_sampler(args.lsp, args.lspet, args.synth, settings["shares"], size, settings["seed"], joints)
-    return Run(settings, sampler, validation, args.out, args.trunk, args.init, args.evaluate_every)
+    return settings
 
 
 def change_setting(settings: dict[str, Any], text: str) -> None:
@@ -99,20 +118,19 @@ def change_setting(settings: dict[str, Any], text: str) -> None:
     settings[last] = parsed
 
 
-def fill(backbone: nn.Module, trunk: Path | None, init: Path | None, frozen: int) -> None:
-    """Give a MoveNet backbone weights that were trained before, and freeze its first convolutions.
+def fill(model: nn.Module, trunk: Path | None, init: Path | None, frozen: int) -> None:
+    """Give an estimator on MoveNet's trunk weights that were trained before, and freeze its trunk's first convolutions.
 
     Args:
-        backbone: with a MoveNet `trunk`; any other is left as it is.
+        model: whose `backbone` has a MoveNet `trunk`; any other is left as it is.
         trunk: MoveNet's weights, or None.
-        init: weights of an estimator with such a backbone, or None: its trunk, and the convolutions after it where their shapes
-            agree.
+        init: weights of an estimator on the same trunk, or None: the trunk, and all else that fits by name and shape.
         frozen: how many convolutions keep their weights.
 
     Raises:
-        InputError: weights are given that the backbone has no place for.
+        InputError: weights are given that the model has no place for.
     """
-    own_trunk = getattr(backbone, "trunk", None)
+    own_trunk = getattr(model.get_submodule("backbone"), "trunk", None)
     if not isinstance(own_trunk, MoveNetTrunk):
         if trunk or init:
             raise InputError("--trunk and --init fill a movenet backbone; this configuration has another")
@@ -120,14 +138,12 @@ def fill(backbone: nn.Module, trunk: Path | None, init: Path | None, frozen: int
     if trunk is not None:
         own_trunk.load_state_dict({name: value.float() for name, value in load_file(trunk).items()})
     if init is not None:
-        prefix = "backbone."
-        found = {name.removeprefix(prefix): value.float() for name, value in load_file(init).items() if name.startswith(prefix)}
-        own = backbone.state_dict()
-        lacking = sorted(name for name in own if name.startswith("trunk.") and name not in found)
+        own = model.state_dict()
+        fits = {k: v.float() for k, v in load_file(init).items() if k in own and v.shape == own[k].shape}
+        lacking = sorted(name for name in own if name.startswith("backbone.trunk.") and name not in fits)
         if lacking:
-            raise InputError(f"{init} has no weights {prefix}{lacking[0]}; --init needs those of an estimator on the same trunk")
-        fits = {name: value for name, value in found.items() if name in own and value.shape == own[name].shape}
-        backbone.load_state_dict(own | fits)
+            raise InputError(f"{init} has no weights {lacking[0]} that fit; --init needs those of an estimator on the same trunk")
+        model.load_state_dict(own | fits)
     for conv in own_trunk.convolutions()[:frozen]:
         conv.requires_grad_(False)
 
@@ -146,10 +162,16 @@ def groups(model: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, A
     return [{"params": rest, "lr": rate}, *([{"params": trunk, "lr": trunk_rate}] if trunk else [])]
 
 
-def save(run: Run, model: str, state: dict[str, Tensor], **more: Any) -> dict[str, Tensor]:
-    """Write the weights in half precision with what is needed to rebuild the network; return them as they were saved."""
+def save(out: Path, model: str, state: dict[str, Tensor], **values: Any) -> dict[str, Tensor]:
+    """Write the weights in half precision with what is needed to rebuild the network; return them as they were saved.
+
+    Args:
+        out: folder of ``weights.safetensors``.
+        model: the paper, such as ``"cpm"``.
+        state: the weights.
+        values: ``config``, the network's configuration, and what else belongs to it, such as ``size``.
+    """
     halves = {name: value.half().contiguous() if value.is_floating_point() else value for name, value in state.items()}
-    values = {"config": run.settings["model"], "size": run.settings["size"], **more}
     metadata = {"model": model} | {name: json.dumps(value) for name, value in values.items()}
-    save_file(halves, run.out / "weights.safetensors", metadata=metadata)
+    save_file(halves, out / "weights.safetensors", metadata=metadata)
     return {name: value.float() if value.is_floating_point() else value for name, value in halves.items()}

@@ -49,7 +49,7 @@ def belief_loss(beliefs: list[Tensor], target: Tensor, known: Tensor) -> Tensor:
 def build(job: Run) -> CPM:
     """The network of a configuration, its backbone filled from files."""
     model = CPM(CPMConfig(**job.settings["model"]))
-    fill(model.backbone, job.trunk, job.init, job.settings["frozen"])
+    fill(model, job.trunk, job.init, job.settings["frozen"])
     return model.to(memory_format=torch.channels_last)
 
 
@@ -92,7 +92,7 @@ def main() -> None:
     """Command line of the training."""
     job = open_run(__doc__, "training/configs/cpm-s.toml", CPMConfig().joints)
     model = build(job)
-    state = save(job, "cpm", train(model, job).state)
+    state = save(job.out, "cpm", train(model, job).state, **job.kept)
     found = (model.config, state, job.validation, job.sampler.size)
     scores = judge.score(judged(*found), job.validation)
     scores["pck with flip test"] = judge.score(judged(*found, flip_test=True), job.validation)["pck"]

@@ -111,7 +111,7 @@ def build(job: Run) -> Structured:
     model = Structured(StructuredConfig(**job.settings["model"]))
     if model.config.backbone == "vgg":
         initialise(model)
-    fill(model.backbone, job.trunk, job.init, job.settings["frozen"])
+    fill(model, job.trunk, job.init, job.settings["frozen"])
     return model.to(memory_format=torch.channels_last)
 
 
@@ -184,7 +184,7 @@ def main() -> None:
     model, labeller = build(job), Labeller(job.settings, job.sampler)
     average = train(model, job, labeller)
     offsets = {} if labeller.anatomy is None else {"offsets": labeller.anatomy.offsets.round(4).tolist()}
-    state = save(job, "structured", average.state, **offsets)
+    state = save(job.out, "structured", average.state, **job.kept, **offsets)
     data = truth(model.config, job.validation)
     scores = judge.score(judged(model.config, state, job), data)
     scores["pck with flip test"] = judge.score(judged(model.config, state, job, flip_test=True), data)["pck"]

@@ -78,7 +78,14 @@ class ViewSampler:
 
 
 def open_sampler(
-    lsp: Path, lspet: Path | None, synth: Path | None, shares: dict[str, float], size: tuple[int, int], seed: int, joints: int
+    lsp: Path,
+    lspet: Path | None,
+    synth: Path | None,
+    labels: Path | None,
+    shares: dict[str, float],
+    size: tuple[int, int],
+    seed: int,
+    joints: int,
 ) -> tuple[ViewSampler, PosePictures]:
     """The usual mixture, and LSP's images 901 to 1000 for validation.
 
@@ -86,6 +93,7 @@ def open_sampler(
         lsp: Leeds Sports Pose.
         lspet: its extended set, of which the last 500 images are left out; or None.
         synth: folder of the package that renders people, or None.
+        labels: of the extended set, as `training.relabel` settled them, or None.
         shares: of the views, by the names ``lsp``, ``lspet`` and ``rendered``; those of absent sets are divided among the others.
         size: as in `ViewSampler`.
         seed: likewise.
@@ -98,7 +106,7 @@ def open_sampler(
     real = load_lsp(lsp)
     sources: list[tuple[Source, float]] = [(real.part(LSP_TRAINING.start, LSP_TRAINING.stop), shares["lsp"])]
     if lspet is not None and shares.get("lspet"):
-        sources.append((load_lspet(lspet).part(LSPET_TRAINING.start, LSPET_TRAINING.stop), shares["lspet"]))
+        sources.append((load_lspet(lspet, labels=labels).part(LSPET_TRAINING.start, LSPET_TRAINING.stop), shares["lspet"]))
     if synth is not None and shares.get("rendered"):
         sources.append((RenderedPeople(synth), shares["rendered"]))
     return ViewSampler(sources, size, seed, joints), real.part(LSP_VALIDATION.start, LSP_VALIDATION.stop)

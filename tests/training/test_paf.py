@@ -14,7 +14,7 @@ pytest.importorskip("skimage", reason="training needs scikit-image; pip install 
 
 from posert.errors import InputError  # noqa: E402
 from posert.evaluation import Predictions, load_dataset  # noqa: E402
-from training import crowd, paf  # noqa: E402
+from training import command, crowd, judge, paf  # noqa: E402
 from training.data.crowd import SKELETON, UNKNOWN, CrowdPicture, load_coco, load_labelled, to_coco18  # noqa: E402
 
 NECK, RIGHT_HIP = SKELETON.joints.index("neck"), SKELETON.joints.index("right_hip")
@@ -213,7 +213,7 @@ def test_it_can_be_learnt(one_thread):
     views = sampler.batch(0, 4)
     target, weights = crowd.targets(views.people, (96, 96)), torch.from_numpy(views.weights)
     with torch.no_grad():
-        levels = model.backbone.trunk(paf.normalise(views.images))
+        levels = model.backbone.trunk(judge.normalise(views.images))
     optimizer = torch.optim.Adam([*model.backbone.adapt.parameters(), *model.stages.parameters()], 5e-3)
     model.backbone.trunk.forward = lambda image: levels
     losses = []
@@ -242,7 +242,7 @@ def test_a_run_goes_on_where_it_stopped(coco_folder, tmp_path):
     assert lines[0]["AP"] <= 1
     assert average.updates == 3
     assert (tmp_path / "validation-000002.png").exists()
-    paf.save_half(tmp_path / "weights.safetensors", average, paf.PAFConfig(**settings["model"]))
+    command.save(tmp_path, "paf", average.state, config=settings["model"])
     trunk = paf.build(settings, init=tmp_path / "weights.safetensors").backbone.trunk  # an estimator gives its trunk
     kept = average.state["backbone.trunk.stem.weight"].half().float()
     assert torch.equal(trunk.stem.weight, kept)

@@ -18,7 +18,7 @@ from posert.errors import InputError
 from posert.evaluation.lsp import picture_files, read_joints
 from posert.media.files import read_bytes
 from posert.skeleton import convert_keypoints
-from training.data.people import FACE, SKELETON, PosePictures
+from training.data.people import BODY, FACE, SKELETON, PosePictures
 
 NETWORK_LABELS = "movenet_thunder_coco17.npz"
 
@@ -36,8 +36,12 @@ def _keypoints(xy: NDArray[np.float64], labelled: NDArray[np.bool_]) -> NDArray[
     return np.concatenate([body, face], 1)
 
 
-def _network_labels(root: Path, count: int) -> NDArray[np.float32] | None:
-    """What the network found, in the order of `SKELETON`, or None without a file."""
+def read_network_labels(root: Path, count: int) -> NDArray[np.float32] | None:
+    """What MoveNet Thunder found, (N, 19, 3) in the order of `SKELETON`, or None without a file.
+
+    Raises:
+        InputError: the file holds something else.
+    """
     path = root / NETWORK_LABELS
     if not path.is_file():
         return None
@@ -46,6 +50,21 @@ def _network_labels(root: Path, count: int) -> NDArray[np.float32] | None:
     if found.shape != (count, 17, 3):
         raise InputError(f"{path}: expected `keypoints` of shape {(count, 17, 3)}, got {found.shape}")
     return convert_keypoints(found, "coco17", SKELETON)
+
+
+def read_settled(path: Path, count: int) -> NDArray[np.float32]:
+    """The body's joints in a file of `training.relabel`, (N, 14, 3).
+
+    Raises:
+        InputError: it is none, or of another number of pictures.
+    """
+    try:
+        settled: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as labels of training.relabel: {error}") from error
+    if settled.shape != (count, 14, 3) or settled.dtype != np.float32:
+        raise InputError(f"{path}: expected float32 of shape {(count, 14, 3)}, got {settled.dtype} of shape {settled.shape}")
+    return settled
 
 
 def _replace(keypoints: NDArray[np.float32], network: NDArray[np.float32], better: NDArray[np.bool_]) -> None:
@@ -67,7 +86,7 @@ def load_lsp(root: Path | str, *, face: float = 0.4) -> PosePictures:
     files, joints = _read(root, 4, (3, 14, None))
     xy, hidden = joints[:2].transpose(2, 1, 0) - 1, joints[2].T > 0
     keypoints = _keypoints(xy, np.ones(xy.shape[:2], bool))
-    if (network := _network_labels(root, len(files))) is not None:
+    if (network := read_network_labels(root, len(files))) is not None:
         better = network[..., 2] > face
         better[:, : FACE.start] = False
         _replace(keypoints, network, better)
@@ -75,7 +94,9 @@ def load_lsp(root: Path | str, *, face: float = 0.4) -> PosePictures:
     return PosePictures(files, keypoints, occluded)
 
 
-def load_lspet(root: Path | str, *, trust: float | None = 0.55, face: float = 0.4) -> PosePictures:
+def load_lspet(
+    root: Path | str, *, trust: float | None = 0.55, face: float = 0.4, labels: Path | str | None = None
+) -> PosePictures:
     """Read Leeds Sports Pose Extended.
 
     Args:
@@ -83,16 +104,19 @@ def load_lspet(root: Path | str, *, trust: float | None = 0.55, face: float = 0.
         trust: the crowd's labels are noisy: limb joints that the network found with a score above `trust` replace them. None
             keeps the crowd's.
         face: joints of the face that it found with a score above this are labelled.
+        labels: file of `training.relabel`: the body's joints are taken from there, and `trust` does not matter.
 
     Raises:
-        InputError: `root` is not in the published layout.
+        InputError: `root` is not in the published layout, or `labels` are not of its pictures.
     """
     root = Path(root)
     files, joints = _read(root, 5, (14, 3, None))
     keypoints = _keypoints(joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0)
-    if (network := _network_labels(root, len(files))) is not None:
+    if (network := read_network_labels(root, len(files))) is not None:
         better = network[..., 2] > (1 if trust is None else trust)
         better[:, :2] = False  # head top and neck are derived, not found
         better[:, FACE] = network[:, FACE, 2] > face
         _replace(keypoints, network, better)
+    if labels is not None:
+        keypoints[:, BODY] = read_settled(Path(labels), len(files))
     return PosePictures(files, keypoints, np.zeros(keypoints.shape[:2], bool))
