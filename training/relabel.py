@@ -24,12 +24,14 @@ from training.data.people import BODY, PosePictures
 AGREE = 0.06  # of the diagonal of the person's box: about 0.2 of the torso of somebody who stands
 HEARD = 0.3  # networks' joints with lower scores do not count
 SURE = 0.85  # the estimator alone is believed above this score
+UNSURE = 0.6  # the crowd alone is believed where the estimator's score is below this
 
 CROWD, NETWORK, MODEL = range(3)
 
 
 def settle(claims: NDArray[np.float32], diagonals: NDArray[np.float64]) -> NDArray[np.float32]:
-    """One position for each joint: the mean of two or three claims that agree, or the estimator's alone where it is sure.
+    """One position for each joint: the mean of two or three claims that agree; where none do, the estimator's if it is sure, and
+    the crowd's if the estimator is not (rare poses, at which the crowd is the better one).
 
     Args:
         claims: (3, N, K, 3): x, y, score of the crowd, the network and the estimator; a claim of score 0 is not made. Where two
@@ -47,7 +49,9 @@ def settle(claims: NDArray[np.float32], diagonals: NDArray[np.float64]) -> NDArr
     others = agrees[CROWD, NETWORK] & ~with_model[CROWD] & ~with_model[NETWORK]
     counted = with_model & (with_model[CROWD] | with_model[NETWORK])
     counted[[CROWD, NETWORK]] |= others
-    counted[MODEL] |= ~counted.any(0) & said[MODEL] & (claims[MODEL, ..., 2] > SURE)
+    open_question, score = ~counted.any(0), claims[MODEL, ..., 2]
+    counted[MODEL] |= open_question & (score > SURE)
+    counted[CROWD] |= open_question & (score < UNSURE) & said[CROWD]
     settled = counted.any(0)
     mean = np.where(counted[..., None], xy, 0).sum(0) / np.maximum(counted.sum(0), 1)[..., None]
     return np.where(settled[..., None], np.concatenate([mean, settled[..., None]], -1), (np.nan, np.nan, 0)).astype(np.float32)
