@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from export.recipes import Recipe, run_reference
 from posert import Estimator, Session, ops
-from posert.bottom_up import Crowd, decode
+from posert.bottom_up import decode
 from posert.errors import BuildError, InputError
 from posert.geometry import fit_aspect, person_boxes, to_box
 from posert.people import find_people
@@ -96,14 +96,14 @@ def _keypoint_distance(first: NDArray[np.float32], second: NDArray[np.float32], 
 
 def _people_distance(first: Mapping[str, Any], second: Mapping[str, Any], post: Mapping[str, Any]) -> float:
     """Largest distance between the joints of the people read from two sets of maps, in cells; infinite if the people differ."""
-    a, b = (_people(maps, post) for maps in (first, second))
-    if not (np.array_equal(a.image_index, b.image_index) and np.array_equal(a.keypoints[..., 2] > 0, b.keypoints[..., 2] > 0)):
+    (people, index), (others, other_index) = (_people(maps, post) for maps in (first, second))
+    if not (np.array_equal(index, other_index) and np.array_equal(people[..., 2] > 0, others[..., 2] > 0)):
         return float("inf")
-    distance = np.linalg.norm(a.keypoints[..., :2] - b.keypoints[..., :2], axis=-1)
+    distance = np.linalg.norm(people[..., :2] - others[..., :2], axis=-1)
     return float(np.nan_to_num(distance).max(initial=0.0)) / int(post["stride"])
 
 
-def _people(maps: Mapping[str, Any], post: Mapping[str, Any]) -> Crowd:
+def _people(maps: Mapping[str, Any], post: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     count, _, height, width = maps["heatmaps"].shape
     stride = int(post["stride"])
     unmoved = np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1))

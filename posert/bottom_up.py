@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from posert.engine import Session
 from posert.geometry import fit_aspect, person_boxes
 from posert.images import Color, whole_boxes
+from posert.look import Workspace, look
 from posert.manifest import Manifest
-from posert.ops import PAF_LIMBS, assemble_people, crop_resize, find_peaks, limb_scores
+from posert.ops import PAF_LIMBS, assemble_people, find_peaks, limb_scores
 from posert.processing import Decoding
 from posert.skeleton import Skeleton
 from posert.stopwatch import Stopwatch
 from posert.types import Image, Poses
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """The people of a batch of images.
-
-    Attributes:
-        keypoints: float32 (P, K, 3): x, y in pixels of the image, score in [0, 1]; missing joints are (NaN, NaN, 0).
-        image_index: int64 (P,), ascending: the image of each.
-        totals: float32 (P,): the sum of a person's joint and limb scores, descending in each image.
-    """
-
-    keypoints: NDArray[np.float32]
-    image_index: NDArray[np.int64]
-    totals: NDArray[np.float32]
-
-
-Workspace = Callable[[int], tuple[Session, NDArray[np.float32]]]
-"""From a number of images to a session and its input buffer for so many."""
 
 
 def find_everybody(
@@ -56,34 +35,26 @@ def find_everybody(
         The people, image after image, in each from the surest to the least sure; `boxes` are those around their joints
         (`posert.geometry.person_boxes`).
     """
-    crowds = []
+    keypoints, index = [np.zeros((0, len(manifest.skeleton), 3), np.float32)], [np.zeros(0, np.int64)]
     for start in range(0, len(images), manifest.batch_sizes[-1]):
         part = images[start : start + manifest.batch_sizes[-1]]
-        crowd = _find_batch(part, manifest, workspace, watch, color, flip_test)
-        crowds.append(Crowd(crowd.keypoints, crowd.image_index + start, crowd.totals))
-    keypoints = np.concatenate([np.zeros((0, len(manifest.skeleton), 3), np.float32), *(crowd.keypoints for crowd in crowds)])
-    index = np.concatenate([np.zeros(0, np.int64), *(crowd.image_index for crowd in crowds)])
-    return Poses(keypoints, index, person_boxes(keypoints), manifest.skeleton)
+        found, image = _find_batch(part, manifest, workspace, watch, color, flip_test)
+        keypoints.append(found)
+        index.append(image + start)
+    people = np.concatenate(keypoints)
+    return Poses(people, np.concatenate(index), person_boxes(people), manifest.skeleton)
 
 
 def _find_batch(
     images: Sequence[Image], manifest: Manifest, workspace: Workspace, watch: Stopwatch, color: Color, flip_test: bool
-) -> Crowd:
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     pre, post, joints = manifest.preprocess, manifest.postprocess, len(manifest.skeleton)
-    boxes, (session, buffer) = letterbox(images, pre.size), workspace(len(images))
-
-    def look(flip: bool) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        channels = "rgb" if color == pre.channels else "bgr"
-        options: dict[str, Any] = {"fill": pre.fill, "channels": channels, "flip": flip, "out": buffer}
-        with watch.step("crop"):
-            _, transforms = crop_resize(images, boxes, pre.size, pre.mean, pre.scale, **options)
-        with watch.step("network"):
-            outputs = session.run("estimator", {"image": buffer})
-        return outputs["heatmaps"][:, :joints], outputs["pafs"], transforms
-
-    heatmaps, pafs, transforms = look(flip=False)
+    boxes = letterbox(images, pre.size)
+    maps, transforms = look(images, boxes, pre, workspace, watch, color=color)
+    heatmaps, pafs = maps["heatmaps"][:, :joints], maps["pafs"]
     if flip_test:
-        mirrored = mirror_back(*look(flip=True)[:2], manifest.skeleton)
+        maps, _ = look(images, boxes, pre, workspace, watch, color=color, mirrored=True)
+        mirrored = mirror_back(maps["heatmaps"][:, :joints], maps["pafs"], manifest.skeleton)
         heatmaps, pafs = ((a + b) * np.float32(0.5) for a, b in zip((heatmaps, pafs), mirrored, strict=True))
     with watch.step("decode"):
         sizes = np.array([image.shape[:2] for image in images], np.int64)
@@ -122,7 +93,7 @@ def decode(
     sizes: NDArray[np.int64],
     stride: int,
     decoding: Decoding,
-) -> Crowd:
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Read the people out of the network's maps.
 
     Args:
@@ -132,6 +103,10 @@ def decode(
         sizes: (N, 2): height and width of the images; what lies outside, in the padding, is no joint.
         stride: network pixels a cell.
         decoding: thresholds.
+
+    Returns:
+        float32 (P, K, 3): x, y in pixels of the image, score in [0, 1], missing joints (NaN, NaN, 0); and int64 (P,): the image
+        of each. Image after image, in each by the sum of joint and limb scores, the greatest first.
     """
     peaks = find_peaks(heatmaps, decoding.threshold, stride=stride)
     places = np.einsum("nij,nkmj->nkmi", transforms[:, :, :2], peaks[..., :2]) + transforms[:, None, None, :, 2]
@@ -149,16 +124,10 @@ def decode(
     people, totals = assemble_people(peaks, scores, min_joints=decoding.min_joints, min_score=decoding.min_person_score)
     people[..., :2] = np.einsum("nij,npkj->npki", transforms[:, :, :2], people[..., :2]) + transforms[:, None, None, :, 2]
     people[..., 2] = people[..., 2].clip(0, 1)
-    keypoints, index, sums = [], [], []
+    keypoints, index = [np.zeros((0, heatmaps.shape[1], 3), np.float32)], [np.zeros(0, np.int64)]
     for image, (found, total) in enumerate(zip(people, totals, strict=True)):
         rows = np.flatnonzero((found[..., 2] > 0).any(1))
         rows = rows[np.argsort(-total[rows], kind="stable")]
         keypoints.append(found[rows])
-        sums.append(total[rows])
         index.append(np.full(len(rows), image))
-    joints = heatmaps.shape[1]
-    return Crowd(
-        np.concatenate([np.zeros((0, joints, 3), np.float32), *keypoints]),
-        np.concatenate([np.zeros(0, np.int64), *index]),
-        np.concatenate([np.zeros(0, np.float32), *sums]),
-    )
+    return np.concatenate(keypoints), np.concatenate(index)

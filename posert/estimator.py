@@ -16,6 +16,7 @@ from posert.engine import Engine, Session, open_for
 from posert.errors import InputError
 from posert.geometry import box_transforms, fit_aspect
 from posert.images import Color, assign_boxes, check_color, check_images, whole_boxes
+from posert.look import look
 from posert.scales import check_scales, rescale_maps, scale_boxes
 from posert.scores import calibrated
 from posert.skeleton import Skeleton, get_skeleton
@@ -228,24 +229,12 @@ class Estimator:
         watch: Stopwatch,
     ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
         """The network's maps of one batch of people, by name, one a joint, and the transforms back to their images."""
-        from posert.ops import crop_resize
-
-        manifest = self.engine.manifest
-        pre, flip = manifest.preprocess, list(manifest.skeleton.flip)
-        session, buffer = self._workspace(len(crops))
-        options: dict[str, Any] = {"fill": pre.fill, "image_index": index, "out": buffer}
-        options["channels"] = "rgb" if color == pre.channels else "bgr"
-
-        def look(mirrored: bool) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
-            with watch.step("crop"):
-                _, transforms = crop_resize(images, crops, pre.size, pre.mean, pre.scale, flip=mirrored, **options)
-            with watch.step("network"):
-                outputs = session.run("estimator", {"image": buffer})
-            return {name: outputs[name][:, : len(flip)] for name in outputs if name in _MAPS}, transforms
-
-        maps, transforms = look(mirrored=False)
+        pre, flip = self.engine.manifest.preprocess, list(self.engine.manifest.skeleton.flip)
+        options: dict[str, Any] = {"color": color, "image_index": index}
+        found, transforms = look(images, crops, pre, self._workspace, watch, **options)
+        maps = {name: found[name][:, : len(flip)] for name in found if name in _MAPS}
         if self.flip_test:
-            others, _ = look(mirrored=True)
+            others, _ = look(images, crops, pre, self._workspace, watch, mirrored=True, **options)
             maps = {name: (one + others[name][:, flip, :, ::-1]) * np.float32(0.5) for name, one in maps.items()}
         return maps, transforms
 

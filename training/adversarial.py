@@ -24,9 +24,9 @@ from posert.models.adversarial import AdversarialConfig, Discriminator, Generato
 from training import judge
 from training.command import Run, fill, groups, open_run, save
 from training.loop import Average, run
+from training.maps import CUTOFF
 from training.views import Views
 
-PEAK_CUTOFF = 4.6052
 NEAR = 0.1  # of the longer side of the maps: the distance that errors are measured in
 RULES = ("per_joint", "minimax")
 
@@ -42,14 +42,17 @@ def targets(views: Views, size: tuple[int, int], stride: int, sigma: float) -> T
     """
     # The paper's reference draws patches of 7 x 7 cells about whole cells; these follow the joint within its cell.
     maps = ops.rasterize_gaussians(
-        views.keypoints, (size[0] // stride, size[1] // stride), sigma * stride, stride=stride, cutoff=PEAK_CUTOFF
+        views.keypoints, (size[0] // stride, size[1] // stride), sigma * stride, stride=stride, cutoff=CUTOFF
     )
-    return torch.from_numpy(np.concatenate([maps, maps * views.occluded[..., None, None]], 1))
+    return torch.from_numpy(np.concatenate([maps, maps * np.nan_to_num(views.occluded)[..., None, None]], 1))
 
 
-def generator_loss(stacks: list[Tensor], target: Tensor, known: Tensor) -> Tensor:
-    """Squared error of all maps, halved, the mean over stacks and people; joints that are not labelled do not count."""
-    weight = torch.cat([known, known], 1)[..., None, None]
+def generator_loss(stacks: list[Tensor], target: Tensor, known: Tensor, told: Tensor) -> Tensor:
+    """Squared error of all maps, halved, the mean over stacks and people.
+
+    Maps of joints that are not labelled do not count; nor do those of occlusion where labels do not say (`told`, (N, K)).
+    """
+    weight = torch.cat([known, known * told], 1)[..., None, None]
     error = sum((((maps.float() - target) ** 2) * weight).sum() for maps in stacks)
     return error / (2 * len(target) * len(stacks))  # type: ignore[return-value]
 
@@ -148,7 +151,8 @@ class Trainer:
         known = torch.from_numpy(views.known).float()
         with torch.autocast("cpu", torch.bfloat16):
             stacks = self.model(image)
-        loss = generator_loss(stacks, target, known)
+        told = torch.from_numpy(~np.isnan(views.occluded)).float()
+        loss = generator_loss(stacks, target, known, told)
         losses = {"loss": loss.item()}
         if self.judges_optimizer is not None:
             last = stacks[-1].float()

@@ -16,24 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from posert import ops
 from posert.models.cpm import CPM, CPMConfig
 from training import judge
 from training.command import Run, fill, groups, open_run, save
 from training.data.people import PosePictures
 from training.loop import Average, run
-
-STRIDE = 8
-SIGMA = 7.0  # pixels of the network's input (specs K9)
-CUTOFF = 4.6052
+from training.maps import heatmaps, with_background
 
 
 def targets(keypoints: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
     """Belief maps (N, K + 1, H/8, W/8) with the background last (specs K9)."""
-    maps = torch.from_numpy(
-        ops.rasterize_gaussians(keypoints, (size[0] // STRIDE, size[1] // STRIDE), SIGMA, stride=STRIDE, cutoff=CUTOFF)
-    )
-    return torch.cat([maps, (1 - maps.amax(1, keepdim=True)).clamp(min=0)], 1)
+    return with_background(heatmaps(keypoints, size))
 
 
 def belief_loss(beliefs: list[Tensor], target: Tensor, known: Tensor) -> Tensor:

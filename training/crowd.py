@@ -14,10 +14,8 @@ from torch import Tensor
 from posert import ops
 from training.augment import PADDING_VALUE, occlude, recolour
 from training.data.crowd import SKELETON, UNKNOWN, CrowdPicture
+from training.maps import STRIDE, heatmaps, with_background
 
-STRIDE = 8
-SIGMA = 7.0  # pixels of the network's input (specs K9)
-CUTOFF = 4.6052
 CELL_CENTRE = (STRIDE - 1) / 2
 
 
@@ -166,11 +164,10 @@ def targets(people: NDArray[np.float32], size: tuple[int, int]) -> tuple[Tensor,
     """
     count, most, joints = people.shape[:3]
     cells = (size[0] // STRIDE, size[1] // STRIDE)
-    maps = ops.rasterize_gaussians(people.reshape(count * most, joints, 3), cells, SIGMA, stride=STRIDE, cutoff=CUTOFF)
-    heat = torch.from_numpy(maps.reshape(count, most, joints, *cells).max(1))
+    heat = heatmaps(people.reshape(count * most, joints, 3), size).reshape(count, most, joints, *cells).max(1)
     moved = people - np.array([CELL_CENTRE, CELL_CENTRE, 0], np.float32)
     fields = torch.from_numpy(ops.rasterize_pafs(moved, cells, stride=STRIDE, overlap="average"))
-    return fields, torch.cat([heat, (1 - heat.amax(1, keepdim=True)).clamp(min=0)], 1)
+    return fields, with_background(heat)
 
 
 def channel_weights(people: NDArray[np.float32]) -> tuple[Tensor, Tensor]:

@@ -31,9 +31,10 @@ from posert.types import Poses
 from training import judge
 from training.augment import PADDING_VALUE
 from training.command import common_options, fill, groups, open_settings, save
-from training.crowd import STRIDE, CrowdSampler, channel_weights, targets
+from training.crowd import CrowdSampler, channel_weights, targets
 from training.data.crowd import SKELETON, load_coco, load_labelled
 from training.loop import Average, run
+from training.maps import STRIDE
 from training.pictures import write_grid
 
 DECODING = Decoding(threshold=0.15, sample_threshold=0.0, accepted_fraction=0.6, length_limit=0.3, min_person_score=0.3)
@@ -72,9 +73,9 @@ def predict(
         crops, transforms = ops.crop_resize(images, letterbox(images, size), size, 127.5, 1 / 127.5, fill=PADDING_VALUE)
         pafs, heatmaps = model(torch.from_numpy(crops).contiguous(memory_format=torch.channels_last))[-1]
         maps = (heatmaps[:, :-1].contiguous().numpy(), pafs.contiguous().numpy())
-        crowd = decode(*maps, transforms, np.array([image.shape[:2] for image in images]), STRIDE, decoding)
-        keypoints.append(crowd.keypoints)
-        index.append(crowd.image_index + start)
+        people, image = decode(*maps, transforms, np.array([image.shape[:2] for image in images]), STRIDE, decoding)
+        keypoints.append(people)
+        index.append(image + start)
     found = np.concatenate(keypoints)
     scores = found[..., 2].astype(np.float64).mean(1)
     return Predictions(convert_keypoints(found, SKELETON, "coco17"), np.concatenate(index), scores, None, len(files), 0.0)

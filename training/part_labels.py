@@ -10,13 +10,10 @@ from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
-from posert import ops
 from posert.trees import Tree
 from training.data.people import SKELETON
+from training.maps import STRIDE, heatmaps
 
-STRIDE = 8
-SIGMA = 7.0  # pixels of the network's input (specs K9)
-CUTOFF = 4.6052
 IGNORED, RING = 0.4, 0.5  # radii about a joint, in lengths of the person's limbs
 LEAST_SCALE = 18.0  # pixels
 
@@ -47,11 +44,10 @@ def gaussian_labels(parts: NDArray[np.float32], size: tuple[int, int], rng: np.r
         rng: source of chance.
         negatives: chance of each cell that no part reaches to count.
     """
-    shape = (size[0] // STRIDE, size[1] // STRIDE)
-    maps = ops.rasterize_gaussians(parts, shape, SIGMA, stride=STRIDE, cutoff=CUTOFF)
+    maps = heatmaps(parts, size)
     total = maps.sum(1, keepdims=True)
     target = np.concatenate([maps / np.maximum(total, 1), np.maximum(1 - total, 0)], 1)
-    used = (total[:, 0] > 0) | (rng.random((len(parts), *shape)) < negatives)
+    used = (total[:, 0] > 0) | (rng.random((len(parts), *maps.shape[2:])) < negatives)
     return Labels(torch.from_numpy(target), torch.from_numpy(used), torch.ones(used.shape))
 
 

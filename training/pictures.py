@@ -1,4 +1,4 @@
-"""Grids of pictures, written as PNG while a training runs."""
+"""Pictures of training sets, kept encoded in memory; and grids of pictures, written as PNG while a training runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from posert.errors import InputError
+
+
+def decode_picture(file: bytes) -> NDArray[np.uint8]:
+    """Decode a picture of a training set: uint8 (H, W, 3), RGB.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    decoded = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise InputError("a picture of the training set cannot be decoded")
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
 
 
 def write_grid(path: Path, columns: Sequence[NDArray[np.uint8]], gap: int = 2) -> None:

@@ -34,13 +34,13 @@ class Views:
         images: uint8 (N, H, W, 3), RGB.
         keypoints: float32 (N, K, 3): x, y in pixels of the view; (NaN, NaN, 0) where a joint is absent or not labelled.
         known: bool (N, K): whether the label says where the joint is, or that it is absent.
-        occluded: bool (N, K): whether the joint is labelled as hidden.
+        occluded: float32 (N, K): 1 where the joint is hidden, 0 where it is seen, NaN where the label does not say.
     """
 
     images: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
     known: NDArray[np.bool_]
-    occluded: NDArray[np.bool_]
+    occluded: NDArray[np.float32]
 
 
 class ViewSampler:
@@ -74,7 +74,7 @@ class ViewSampler:
             images.append(image)
             labels.append(label)
         label = np.stack(labels)
-        return Views(np.stack(images), np.ascontiguousarray(label[..., :3]), label[..., 3] > 0, label[..., 4] > 0)
+        return Views(np.stack(images), np.ascontiguousarray(label[..., :3]), label[..., 3] > 0, label[..., 4].copy())
 
 
 def open_sampler(

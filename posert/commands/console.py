@@ -22,6 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program ins
 Backend = Annotated[str | None, typer.Option(metavar="NAME", help="Runtime of the networks; by default the first that can run.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; by default the first that can run.")]
 
+FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
 Scales = Annotated[str, typer.Option(metavar="NUMBERS", help="Average looks at these sizes of the person, such as 0.9,1,1.1.")]
 
 DEFAULT_MAX_PIXELS = 50e6

@@ -17,6 +17,7 @@ from posert.commands.console import (
     DEFAULT_MAX_PIXELS,
     Backend,
     Device,
+    FlipTest,
     Json,
     MaxPixels,
     Scales,
@@ -51,7 +52,6 @@ _Detector = Annotated[str | None, typer.Option(metavar="NAME|FILE", help=_DETECT
 _Kind = Annotated[str | None, typer.Option("--format", metavar="coco|openpose", help=_KIND)]
 _SKELETON = "Convert to these joints (coco17, coco18, mpii16, ...); default: the model's own."
 _Skeleton = Annotated[str | None, typer.Option(metavar="NAME", help=_SKELETON)]
-_FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
 
 
 def run(
@@ -62,7 +62,7 @@ def run(
     detector: _Detector = None,
     kind: _Kind = None,
     skeleton: _Skeleton = None,
-    flip_test: _FlipTest = False,
+    flip_test: FlipTest = False,
     scales: Scales = "1",
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     backend: Backend = None,

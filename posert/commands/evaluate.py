@@ -13,6 +13,7 @@ from posert.commands.console import (
     DEFAULT_MAX_PIXELS,
     Backend,
     Device,
+    FlipTest,
     Json,
     MaxPixels,
     Scales,
@@ -41,7 +42,6 @@ _Boxes = Annotated[str, typer.Option(metavar="true|joints|none|FILE.json", help=
 _DETECTOR = "A model that finds everybody; its boxes are taken instead of --boxes."
 _Detector = Annotated[str | None, typer.Option(metavar="NAME|FILE", help=_DETECTOR)]
 _BatchSize = Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in memory at a time.")]
-_FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
 _OBSERVER = "Left and right as an observer sees them, as some papers on LSP have it."
 _Observer = Annotated[bool, typer.Option("--observer-centric", help=_OBSERVER)]
 _OUT = "Write results.json, curves.png and worst.png there."
@@ -61,7 +61,7 @@ def run(
     boxes: _Boxes = "true",
     detector: _Detector = None,
     batch_size: _BatchSize = 16,
-    flip_test: _FlipTest = False,
+    flip_test: FlipTest = False,
     scales: Scales = "1",
     observer_centric: _Observer = False,
     out: _Out = None,
@@ -95,7 +95,6 @@ def run(
     from posert.estimator import Estimator
     from posert.evaluation import evaluate, load_dataset, predict
     from posert.evaluation.extras import require
-    from posert.evaluation.predict import takes_boxes
     from posert.media.files import check_folder_writable
 
     if out is not None:
@@ -109,9 +108,7 @@ def run(
         model, backend=backend, device=device, flip_test=flip_test, scales=read_scales(scales), detector=detector
     ) as estimator:
         manifest = estimator.engine.manifest
-        used = (
-            (boxes if detector is None else detector) if takes_boxes(estimator) else "none: the model finds all people by itself"
-        )
+        used = "none: the model finds all people by itself" if estimator.finds_everybody else detector or boxes
         with _bar(len(dataset.files)) as advance:
             predictions = predict(
                 estimator,

@@ -66,11 +66,6 @@ def available_joints(source: Skeleton, target: Skeleton) -> tuple[NDArray[np.boo
     return given, given & ~np.isin(target.joints, source.joints)
 
 
-def takes_boxes(estimator: Estimator) -> bool:
-    """Whether a model looks for one person in a box, rather than for everybody in a picture."""
-    return not estimator.finds_everybody
-
-
 def predict(
     estimator: Estimator,
     dataset: PoseDataset,
@@ -129,7 +124,7 @@ def _look(
 ) -> Callable[[list[Image], NDArray[np.int64]], _Found]:
     """How a batch of pictures, with their numbers in the data set, becomes people."""
     skeleton = dataset.skeleton
-    if not takes_boxes(estimator) or boxes == "detector":
+    if estimator.finds_everybody or boxes == "detector":
         return lambda images, numbers: _people(estimator.run(images), numbers, skeleton)
     if isinstance(boxes, Detections):
         detected = boxes

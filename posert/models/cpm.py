@@ -95,28 +95,12 @@ class PaperBackbone(nn.Module):
         return self.first(image), [reduce(shared) for reduce in self.reduce]
 
 
-class _SharedFeatures(nn.Module):
-    """A backbone whose stages all see the same features, from which a light head draws the first belief maps."""
-
-    belief_first = True
-    trunk: nn.Module
-    head: nn.Module
-    stages: int
-
-    def features(self, image: Tensor) -> Tensor:
-        return self.trunk(image)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the first stage's belief maps and the features of every later stage."""
-        shared = self.features(image)
-        return self.head(shared), [shared] * (self.stages - 1)
-
-
-class VGGBackbone(_SharedFeatures):
+class VGGBackbone(nn.Module):
     """VGG-19 up to conv4_2 and five more convolutions (specs cpm, 2.2)."""
 
     kernel, depth = 7, 5
     feature_channels = 128
+    belief_first = True
 
     def __init__(self, config: CPMConfig) -> None:
         super().__init__()
@@ -124,23 +108,28 @@ class VGGBackbone(_SharedFeatures):
         self.trunk = vgg_trunk((*VGG19, 256, 256, 256, 256, 128))
         self.head = nn.Sequential(*relu_stack(conv(128, 512, 1)), conv(512, config.maps, 1))
 
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the first stage's belief maps and the features of every later stage."""
+        shared = self.trunk(image)
+        return self.head(shared), [shared] * (self.stages - 1)
 
-class MoveNetBackbone(_SharedFeatures):
-    """MoveNet's trunk, its three levels brought to stride 8, and two convolutions."""
+
+class MoveNetBackbone(movenet.Features):
+    """MoveNet's trunk with the two convolutions after it, and a light head for the first belief maps."""
 
     kernel, depth = 3, 5
+    belief_first = True
 
     def __init__(self, config: CPMConfig) -> None:
-        super().__init__()
+        super().__init__(config.backbone.removeprefix("movenet-"), config.width)
         self.stages = config.stages
         self.feature_channels = width = config.width
-        self.trunk = movenet.MoveNetTrunk(config.backbone.removeprefix("movenet-"))
-        self.adapt = relu_stack(conv(movenet.COMBINED_CHANNELS, width, 3), conv(width, width, 3))
         self.head = nn.Sequential(*relu_stack(conv(width, 2 * width, 1)), conv(2 * width, config.maps, 1))
 
-    def features(self, image: Tensor) -> Tensor:
-        """Features at stride 8."""
-        return self.adapt(movenet.combine(self.trunk(image)))
+    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:  # type: ignore[override]
+        """Return the first stage's belief maps and the features of every later stage."""
+        shared = super().forward(image)
+        return self.head(shared), [shared] * (self.stages - 1)
 
 
 def _backbone(config: CPMConfig) -> PaperBackbone | VGGBackbone | MoveNetBackbone:

@@ -1,4 +1,4 @@
-"""What the convolutional estimators have in common: stacks of convolutions and VGG-19's beginning."""
+"""What the convolutional estimators have in common: stacks of convolutions and the beginnings of VGG networks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from torch import nn
 
 VGG19 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512)
 """Widths of VGG-19's convolutions up to conv4_2; 0 is a pooling."""
+
+VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 512, 512, 512)
+"""Widths of all of VGG-16's convolutions, without its last two poolings."""
 
 
 def conv(inputs: int, outputs: int, kernel: int, groups: int = 1) -> nn.Conv2d:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from posert.errors import InputError
 from posert.models import movenet
+from posert.models.layers import VGG16, vgg_trunk
 from posert.trees import TREES, get_tree
 
 BACKBONES = ("vgg", "movenet-lightning", "movenet-thunder")
@@ -77,20 +78,6 @@ FLIC18 = StructuredConfig(
 )
 
 
-class _VGG16(nn.Sequential):
-    """VGG-16's convolutions without its last two poolings: stride 8, 512 channels."""
-
-    channels = 512
-
-    def __init__(self) -> None:
-        layers: list[nn.Module] = []
-        inputs = 3
-        for width in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 512, 512, 512):
-            layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.ReLU(inplace=True)] if width else [nn.MaxPool2d(2)]
-            inputs = width or inputs
-        super().__init__(*layers)
-
-
 class _Transforms(nn.Module):
     """The convolutions along several edges at once, each with weights of its own: one group of channels an edge."""
 
@@ -149,8 +136,8 @@ class Structured(nn.Module):
         self.config = config
         parts, channels = config.parts, config.part_channels
         if config.backbone == "vgg":
-            self.backbone: nn.Module = _VGG16()
-            inputs = _VGG16.channels
+            self.backbone: nn.Module = vgg_trunk(VGG16)
+            inputs = VGG16[-1]
         else:
             self.backbone = movenet.Features(config.backbone.removeprefix("movenet-"), config.width)
             inputs = config.width

@@ -40,7 +40,8 @@ def test_lsp(tmp_path: Path) -> None:
     )
     assert (data.keypoints[:, :14, 2] == 1).all()
     assert (data.keypoints[:, 14:, 2] == 0).all()  # the face has no labels
-    assert data.occluded[:, :14].all(1).tolist() == [False, True, False, False]
+    assert data.occluded[:, :14].tolist() == [[0.0] * 14, [1.0] * 14, [0.0] * 14, [0.0] * 14]
+    assert np.isnan(data.occluded[:, 14:]).all()
     box = data.boxes()[3]
     np.testing.assert_allclose(box, [*(joints[:2, :, 3].min(1) - 1), *joints[:2, :, 3].max(1)], atol=1e-4)
 
@@ -64,6 +65,19 @@ def test_lspet_ignores_what_is_not_visible_and_takes_the_networks_labels(tmp_pat
     np.testing.assert_array_equal(mixed.keypoints[0, unchanged], crowd.keypoints[0, unchanged])
     assert mixed.keypoints[1, FACES.index("left_ear")].tolist() == [5, 6, 1]
     assert mixed.keypoints[1, 14:, 2].sum() == 1
+    assert np.isnan(mixed.occluded).all()
+    settled = np.full((2, 14, 3), (3, 4, 1), np.float32)
+    np.save(root / "settled.npy", settled)
+    labelled = lsp.load_lspet(root, labels=root / "settled.npy")
+    np.testing.assert_array_equal(labelled.keypoints[:, :14], settled)
+    np.testing.assert_array_equal(labelled.keypoints[:, 14:], mixed.keypoints[:, 14:])
+    for damaged in (settled[:1], settled.astype(np.float64)):
+        np.save(root / "damaged.npy", damaged)
+        with pytest.raises(InputError, match="expected float32 of shape"):
+            lsp.load_lspet(root, labels=root / "damaged.npy")
+    (root / "damaged.npy").write_bytes(b"no array")
+    with pytest.raises(InputError, match="cannot be read as labels"):
+        lsp.load_lspet(root, labels=root / "damaged.npy")
 
 
 def test_lsp_damage_is_named(tmp_path: Path) -> None:
@@ -164,6 +178,7 @@ def test_views_carry_what_is_known_of_each_joint(tmp_path: Path) -> None:
         np.testing.assert_array_equal(views.keypoints, again.keypoints)
         assert (views.known[:, :14]).all()
         assert not views.known[:, 14:].any()
-        assert (views.occluded.sum(1) == 1).all()
-        sides |= {CPM[joint] for joint in np.nonzero(views.occluded)[1]}
+        assert (views.occluded[:, :14].sum(1) == 1).all()
+        assert np.isnan(views.occluded[:, 14:]).all()
+        sides |= {CPM[joint] for joint in np.nonzero(views.occluded[:, :14])[1]}
     assert sides == {"left_wrist", "right_wrist"}

@@ -14,7 +14,6 @@ from safetensors.torch import save_file  # noqa: E402
 
 from posert.errors import InputError  # noqa: E402
 from posert.models.cpm import CPM, CPMConfig  # noqa: E402
-from posert.models.movenet import Features  # noqa: E402
 from posert.models.structured import Structured, StructuredConfig  # noqa: E402
 from posert.trees import get_tree  # noqa: E402
 from training import adversarial, judge, part_labels, structured  # noqa: E402
@@ -23,15 +22,15 @@ from training.data.people import PosePictures  # noqa: E402
 from training.views import Views  # noqa: E402
 
 SIZE = (96, 64)
-EMPTY = PosePictures([], np.empty((0, 19, 3), np.float32), np.empty((0, 19), bool))
+EMPTY = PosePictures([], np.empty((0, 19, 3), np.float32), np.empty((0, 19), np.float32))
 
 
 def views(count: int = 4) -> Views:
     rng = np.random.default_rng(0)
     keypoints = np.concatenate([rng.uniform(8, 56, (count, 19, 2)), np.ones((count, 19, 1))], -1).astype(np.float32)
-    known, occluded = np.ones((2, count, 19), bool)
+    known, occluded = np.ones((count, 19), bool), np.ones((count, 19), np.float32)
     known[0, 3], keypoints[0, 3] = False, (np.nan, np.nan, 0)
-    occluded[:, 5:] = False
+    occluded[:, 5:] = 0
     return Views(rng.integers(0, 256, (count, *SIZE, 3), np.uint8), keypoints, known, occluded)
 
 
@@ -137,12 +136,25 @@ def test_joints_pass_by_distance_and_by_likeness() -> None:
 
 
 def test_hidden_stacks_count_and_unlabelled_joints_do_not() -> None:
-    target, known = torch.zeros(2, 4, 3, 3), torch.ones(2, 2)
+    target, known, told = torch.zeros(2, 4, 3, 3), torch.ones(2, 2), torch.ones(2, 2)
     stack = torch.zeros(2, 4, 3, 3)
     stack[0, 1, 1, 1] = 2
-    assert adversarial.generator_loss([stack, target], target, known).item() == pytest.approx(4 / (2 * 2 * 2))
+    assert adversarial.generator_loss([stack, target], target, known, told).item() == pytest.approx(4 / (2 * 2 * 2))
     known[0, 1] = 0
-    assert adversarial.generator_loss([stack, stack], target, known).item() == 0
+    assert adversarial.generator_loss([stack, stack], target, known, told).item() == 0
+
+
+def test_occlusion_is_learnt_only_where_labels_tell_it() -> None:
+    target, known, told = torch.zeros(1, 4, 3, 3), torch.ones(1, 2), torch.tensor([[1.0, 0.0]])
+    stack = torch.zeros(1, 4, 3, 3)
+    stack[0, 3, 1, 1] = 2
+    assert adversarial.generator_loss([stack], target, known, told).item() == 0
+    assert adversarial.generator_loss([stack], target, known, torch.ones(1, 2)).item() == 2
+    batch = views(1)
+    batch.occluded[0, 3] = np.nan
+    maps = adversarial.targets(batch, SIZE, 8, 1.0)
+    assert maps[0, 19 + 2].any()
+    assert not maps[0, 19 + 3].any()
 
 
 def test_an_unlabelled_part_may_be_anywhere() -> None:
@@ -210,19 +222,24 @@ def test_viewer_names_the_sides() -> None:
     assert (seen[:, wrist, 2] > 0).tolist() == [[True, False], [False, True], [True, False]]
 
 
-def test_trunk_and_adapter_come_from_another_estimator(tmp_path: Path) -> None:
+def test_weights_come_from_another_estimator(tmp_path: Path) -> None:
+    """All of another of the same sizes; of any on the same trunk what fits, and the trunk for certain."""
     torch.manual_seed(0)
-    source = CPM(CPMConfig("movenet-lightning", width=16, stages=2, depth=1, center_map=False))
+    sizes = {"stages": 2, "depth": 1, "center_map": False}
+    source = CPM(CPMConfig("movenet-lightning", width=16, **sizes))  # type: ignore[arg-type]
     save_file(source.state_dict(), tmp_path / "cpm.safetensors")
+    same = CPM(source.config)
+    fill(same, None, tmp_path / "cpm.safetensors", 0)
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in same.state_dict().items())
     model = Structured(StructuredConfig(**SMALL_TREE))  # type: ignore[arg-type]
-    fill(model.backbone, None, tmp_path / "cpm.safetensors", 3)
+    fill(model, None, tmp_path / "cpm.safetensors", 3)
     own, given = model.backbone.state_dict(), source.backbone.state_dict()
     assert all(torch.equal(value, given[name]) for name, value in own.items())
-    wider = Features("lightning", 24)
-    before = wider.adapt[0].weight.clone()
+    wider = CPM(CPMConfig("movenet-lightning", width=24, **sizes))  # type: ignore[arg-type]
+    before = wider.backbone.adapt[0].weight.clone()
     fill(wider, None, tmp_path / "cpm.safetensors", 0)
-    assert torch.equal(wider.adapt[0].weight, before)
-    assert torch.equal(wider.trunk.stem.weight, given["trunk.stem.weight"])
+    assert torch.equal(wider.backbone.adapt[0].weight, before)
+    assert torch.equal(wider.backbone.trunk.stem.weight, given["trunk.stem.weight"])
     assert [p.requires_grad for p in model.backbone.trunk.stem.parameters()] == [False, False]
     parts = groups(model, 1.0, 0.1)
     assert sum(len(part["params"]) for part in parts) == sum(p.requires_grad for p in model.parameters())
@@ -230,4 +247,4 @@ def test_trunk_and_adapter_come_from_another_estimator(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="same trunk"):
         fill(wider, None, tmp_path / "other.safetensors", 0)
     with pytest.raises(InputError, match="movenet backbone"):
-        fill(torch.nn.Identity(), tmp_path / "cpm.safetensors", None, 0)
+        fill(CPM(CPMConfig("paper", width=4, stages=2)), tmp_path / "cpm.safetensors", None, 0)

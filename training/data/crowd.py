@@ -14,18 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from posert.errors import InputError
 from posert.skeleton import convert_keypoints, get_skeleton
+from training.data.lsp import NETWORK_LABELS
+from training.pictures import decode_picture
 
 SKELETON = get_skeleton("coco18")
 UNKNOWN = -1.0
 """Score of a joint that may be in the picture although nobody labelled it: nothing is to be learnt about it."""
 ANNOTATIONS = "annotations.json"
-NETWORK_LABELS = "movenet_thunder_coco17.npz"
 _SURROUNDINGS = 0.2  # of a person's larger side: how far around the joints a lone label vouches for what is there
 
 
@@ -48,10 +48,7 @@ class CrowdPicture:
 
     def image(self) -> NDArray[np.uint8]:
         """Decode the picture: uint8 (H, W, 3), RGB."""
-        decoded = cv2.imdecode(np.frombuffer(self.file, np.uint8), cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise InputError("a picture of the training set cannot be decoded")
-        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        return decode_picture(self.file)
 
 
 def _read(path: Path) -> bytes:

@@ -90,7 +90,8 @@ def load_lsp(root: Path | str, *, face: float = 0.4) -> PosePictures:
         better = network[..., 2] > face
         better[:, : FACE.start] = False
         _replace(keypoints, network, better)
-    occluded = np.nan_to_num(_keypoints(xy, hidden)[..., 2]) > 0
+    occluded = _keypoints(xy, hidden)[..., 2]
+    occluded[:, FACE] = np.nan
     return PosePictures(files, keypoints, occluded)
 
 
@@ -119,4 +120,4 @@ def load_lspet(
         _replace(keypoints, network, better)
     if labels is not None:
         keypoints[:, BODY] = read_settled(Path(labels), len(files))
-    return PosePictures(files, keypoints, np.zeros(keypoints.shape[:2], bool))
+    return PosePictures(files, keypoints, np.full(keypoints.shape[:2], np.nan, np.float32))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from posert.errors import InputError
 from posert.skeleton import get_skeleton
+from training.pictures import decode_picture
 
 SKELETON = get_skeleton("lsp19")
 BODY = slice(0, 14)
@@ -24,14 +23,14 @@ class Person:
         image: uint8 (H, W, 3), RGB.
         keypoints: float32 (19, 3): x, y in pixels, score 1; (NaN, NaN, 0) where a joint is absent or not labelled.
         known: bool (19,): whether the label says where the joint is, or that it is absent.
-        occluded: bool (19,): whether the joint is labelled as hidden.
+        occluded: float32 (19,): 1 where the joint is hidden, 0 where it is seen, NaN where the label does not say.
         box: float32 (4,): the tight box around the body's joints, x0, y0, x1, y1.
     """
 
     image: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
     known: NDArray[np.bool_]
-    occluded: NDArray[np.bool_]
+    occluded: NDArray[np.float32]
     box: NDArray[np.float32]
 
 
@@ -42,22 +41,19 @@ class PosePictures:
     Attributes:
         files: encoded pictures.
         keypoints: float32 (N, 19, 3): x, y in pixels counted from 0, score 1; unlabelled joints are (NaN, NaN, 0).
-        occluded: bool (N, 19): joints labelled as hidden.
+        occluded: float32 (N, 19): 1 where a joint is hidden, 0 where it is seen, NaN where the label does not say.
     """
 
     files: list[bytes] = field(repr=False)
     keypoints: NDArray[np.float32] = field(repr=False)
-    occluded: NDArray[np.bool_] = field(repr=False)
+    occluded: NDArray[np.float32] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """Decode one picture: uint8 (H, W, 3), RGB."""
-        decoded = cv2.imdecode(np.frombuffer(self.files[index], np.uint8), cv2.IMREAD_COLOR)
-        if decoded is None:
-            raise InputError(f"picture {index} cannot be decoded")
-        return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+        return decode_picture(self.files[index])
 
     def part(self, start: int, stop: int) -> PosePictures:
         """Pictures `start` to `stop`, counted from 0, the last excluded."""

@@ -63,6 +63,6 @@ def _person(sample: dict[str, Any]) -> Person:
     there[FACE] = visibility[FACE] == VISIBLE
     keypoints[:, 2] = there
     keypoints[~there, :2] = np.nan
-    occluded = visibility == HIDDEN
-    occluded[FACE] = False
+    occluded = (visibility == HIDDEN).astype(np.float32)
+    occluded[FACE] = 0
     return Person(np.asarray(sample["image"], np.uint8), keypoints, visibility > 0, occluded, body_box(keypoints))
