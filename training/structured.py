@@ -153,7 +153,7 @@ def truth(config: StructuredConfig, data: PosePictures) -> PosePictures:
     """The pictures with left and right as the network's tree means them."""
     if not get_tree(config.tree).observer_centric:
         return data
-    return PosePictures(data.files, observer_centric(data.keypoints), data.occluded)
+    return PosePictures(data.files, observer_centric(data.keypoints), data.occluded, data.absent)
 
 
 def judged(config: StructuredConfig, state: dict[str, Tensor], job: Run, **options: Any) -> NDArray[np.float32]:

@@ -57,7 +57,7 @@ def test_lspet_ignores_what_is_not_visible_and_takes_the_networks_labels(tmp_pat
     found = np.zeros((2, 17, 3), np.float16)
     found[0, SKELETONS["coco17"].joints.index("right_wrist")] = (7, 9, 0.9)
     found[0, SKELETONS["coco17"].joints.index("left_wrist")] = (3, 4, 0.3)
-    found[1, SKELETONS["coco17"].joints.index("left_ear")] = (5, 6, 0.5)
+    found[1, SKELETONS["coco17"].joints.index("left_ear")] = (5, 6, 0.6)
     np.savez(root / lsp.NETWORK_LABELS, keypoints=found)
     mixed = lsp.load_lspet(root)
     assert mixed.keypoints[0, CPM.index("right_wrist")].tolist() == [7, 9, 1]
@@ -65,6 +65,9 @@ def test_lspet_ignores_what_is_not_visible_and_takes_the_networks_labels(tmp_pat
     np.testing.assert_array_equal(mixed.keypoints[0, unchanged], crowd.keypoints[0, unchanged])
     assert mixed.keypoints[1, FACES.index("left_ear")].tolist() == [5, 6, 1]
     assert mixed.keypoints[1, 14:, 2].sum() == 1
+    assert mixed.absent.sum() == 9, "the other joints of the faces"
+    assert mixed.person(1).known[14:].all()
+    assert not crowd.person(1).known[14:].any()
     assert np.isnan(mixed.occluded).all()
     settled = np.full((2, 14, 3), (3, 4, 1), np.float32)
     np.save(root / "settled.npy", settled)

@@ -22,7 +22,7 @@ from training.data.people import PosePictures  # noqa: E402
 from training.views import Views  # noqa: E402
 
 SIZE = (96, 64)
-EMPTY = PosePictures([], np.empty((0, 19, 3), np.float32), np.empty((0, 19), np.float32))
+EMPTY = PosePictures([], np.empty((0, 19, 3), np.float32), np.empty((0, 19), np.float32), np.empty((0, 19), bool))
 
 
 def views(count: int = 4) -> Views:

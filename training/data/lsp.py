@@ -21,6 +21,7 @@ from posert.skeleton import convert_keypoints
 from training.data.people import BODY, FACE, SKELETON, PosePictures
 
 NETWORK_LABELS = "movenet_thunder_coco17.npz"
+SEEN, TURNED_AWAY = 0.5, 0.25  # scores above and below which a joint of the face counts as seen, and as turned away
 
 
 def _read(root: Path, digits: int, shape: tuple[int | None, ...]) -> tuple[list[bytes], NDArray[np.float64]]:
@@ -67,17 +68,23 @@ def read_settled(path: Path, count: int) -> NDArray[np.float32]:
     return settled
 
 
-def _replace(keypoints: NDArray[np.float32], network: NDArray[np.float32], better: NDArray[np.bool_]) -> None:
-    keypoints[better] = network[better]
-    keypoints[..., 2] = keypoints[..., 2] > 0
+def _add_faces(keypoints: NDArray[np.float32], network: NDArray[np.float32] | None) -> NDArray[np.bool_]:
+    """Label the joints of the face that the network is sure of; return those (N, 19) that it hardly saw."""
+    absent = np.zeros(keypoints.shape[:2], bool)
+    if network is not None:
+        score = network[:, FACE, 2]
+        face = np.where((score > SEEN)[..., None], network[:, FACE], keypoints[:, FACE])
+        face[..., 2] = score > SEEN
+        keypoints[:, FACE] = face
+        absent[:, FACE] = score < TURNED_AWAY
+    return absent
 
 
-def load_lsp(root: Path | str, *, face: float = 0.4) -> PosePictures:
+def load_lsp(root: Path | str) -> PosePictures:
     """Read Leeds Sports Pose.
 
     Args:
         root: folder with ``images`` and ``joints.mat``.
-        face: joints of the face that the network found with a score above this are labelled.
 
     Raises:
         InputError: `root` is not in the published layout.
@@ -86,25 +93,19 @@ def load_lsp(root: Path | str, *, face: float = 0.4) -> PosePictures:
     files, joints = _read(root, 4, (3, 14, None))
     xy, hidden = joints[:2].transpose(2, 1, 0) - 1, joints[2].T > 0
     keypoints = _keypoints(xy, np.ones(xy.shape[:2], bool))
-    if (network := read_network_labels(root, len(files))) is not None:
-        better = network[..., 2] > face
-        better[:, : FACE.start] = False
-        _replace(keypoints, network, better)
+    absent = _add_faces(keypoints, read_network_labels(root, len(files)))
     occluded = _keypoints(xy, hidden)[..., 2]
     occluded[:, FACE] = np.nan
-    return PosePictures(files, keypoints, occluded)
+    return PosePictures(files, keypoints, occluded, absent)
 
 
-def load_lspet(
-    root: Path | str, *, trust: float | None = 0.55, face: float = 0.4, labels: Path | str | None = None
-) -> PosePictures:
+def load_lspet(root: Path | str, *, trust: float | None = 0.55, labels: Path | str | None = None) -> PosePictures:
     """Read Leeds Sports Pose Extended.
 
     Args:
         root: folder with ``images`` and ``joints.mat``.
         trust: the crowd's labels are noisy: limb joints that the network found with a score above `trust` replace them. None
             keeps the crowd's.
-        face: joints of the face that it found with a score above this are labelled.
         labels: file of `training.relabel`: the body's joints are taken from there, and `trust` does not matter.
 
     Raises:
@@ -113,11 +114,14 @@ def load_lspet(
     root = Path(root)
     files, joints = _read(root, 5, (14, 3, None))
     keypoints = _keypoints(joints[:, :2].transpose(2, 0, 1), joints[:, 2].T > 0)
-    if (network := read_network_labels(root, len(files))) is not None:
-        better = network[..., 2] > (1 if trust is None else trust)
-        better[:, :2] = False  # head top and neck are derived, not found
-        better[:, FACE] = network[:, FACE, 2] > face
-        _replace(keypoints, network, better)
+    network = read_network_labels(root, len(files))
     if labels is not None:
         keypoints[:, BODY] = read_settled(Path(labels), len(files))
-    return PosePictures(files, keypoints, np.full(keypoints.shape[:2], np.nan, np.float32))
+    elif network is not None and trust is not None:
+        better = network[..., 2] > trust
+        better[:, :2] = False  # head top and neck are derived, not found
+        better[:, FACE] = False
+        keypoints[better] = network[better]
+        keypoints[..., 2] = keypoints[..., 2] > 0
+    absent = _add_faces(keypoints, network)
+    return PosePictures(files, keypoints, np.full(keypoints.shape[:2], np.nan, np.float32), absent)

@@ -42,11 +42,13 @@ class PosePictures:
         files: encoded pictures.
         keypoints: float32 (N, 19, 3): x, y in pixels counted from 0, score 1; unlabelled joints are (NaN, NaN, 0).
         occluded: float32 (N, 19): 1 where a joint is hidden, 0 where it is seen, NaN where the label does not say.
+        absent: bool (N, 19): joints that cannot be seen and have no position either: of a face that is turned away.
     """
 
     files: list[bytes] = field(repr=False)
     keypoints: NDArray[np.float32] = field(repr=False)
     occluded: NDArray[np.float32] = field(repr=False)
+    absent: NDArray[np.bool_] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -57,7 +59,8 @@ class PosePictures:
 
     def part(self, start: int, stop: int) -> PosePictures:
         """Pictures `start` to `stop`, counted from 0, the last excluded."""
-        return PosePictures(self.files[start:stop], self.keypoints[start:stop], self.occluded[start:stop])
+        part = slice(start, stop)
+        return PosePictures(self.files[part], self.keypoints[part], self.occluded[part], self.absent[part])
 
     def boxes(self) -> NDArray[np.float32]:
         """The tight box around each person's body joints, (N, 4): x0, y0, x1, y1."""
@@ -66,7 +69,8 @@ class PosePictures:
     def person(self, index: int) -> Person:
         """One picture with all that is known of it."""
         keypoints = self.keypoints[index]
-        return Person(self.image(index), keypoints, keypoints[:, 2] > 0, self.occluded[index], body_box(keypoints))
+        known = (keypoints[:, 2] > 0) | self.absent[index]
+        return Person(self.image(index), keypoints, known, self.occluded[index], body_box(keypoints))
 
     def draw(self, rng: np.random.Generator) -> Person:
         """A person at random; fewer than five labelled joints do not say where somebody is."""
