@@ -1,6 +1,6 @@
 """Export the zoo's models to ONNX, check them against PyTorch, and write them as `.posert` bundles.
 
-python export/build_engines.py                          every model, into posert/zoo
+python export/build_engines.py                          every model, into posert/zoo and zoo-extra
 python export/build_engines.py --models cpm-s --out build/bundles
 """
 
@@ -32,6 +32,7 @@ from posert.media.images import list_images, read_image  # noqa: E402
 
 BATCHES = (1, 8, 32)
 STEPS = ("export", "build", "gate", "write")
+EMBEDDED, EXTRA = ROOT / "posert" / "zoo", ROOT / "zoo-extra"
 
 
 class Backend(str, Enum):
@@ -47,12 +48,12 @@ class Precision(str, Enum):
 
 
 def build(
-    name: str, weights: Path | None, precision: str, pictures: list[NDArray[np.uint8]], out: Path, progress: Any
+    name: str, weights: Path | None, precision: str, pictures: list[NDArray[np.uint8]], out: Path | None, progress: Any
 ) -> dict[str, Any]:
     """Export one model, judge it, and write its bundle; return the row for the table.
 
     The bundle is first written to a temporary folder and opened by the engine that users will open it with; it takes its place in
-    `out` only once the gate is passed.
+    `out`, or where the zoo has it, only once the gate is passed.
     """
     recipe = recipes.load(name, weights)
     progress("export")
@@ -68,16 +69,17 @@ def build(
         "batch_sizes": list(BATCHES),
         "variants": [{"backend": "onnxruntime", "precision": precision, "parity": {}}],
     }
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as temporary:
         progress("build")
-        draft = Bundle.write(Path(folder) / f"{name}.posert", document, {file: data})
+        draft = Bundle.write(Path(temporary) / f"{name}.posert", document, {file: data})
         with Engine.open(draft.path, backend="onnxruntime", device="cpu", precision=precision) as engine:
             progress("gate")
             report = parity.gate(recipe, engine.session(), precision, pictures, BATCHES)
     progress("write")
     document["variants"][0]["parity"] = report
     document["metrics"] = dict(document["metrics"]) | {"cost": {"GMAC a picture": round(multiply_accumulates(recipe) / 1e9, 3)}}
-    bundle = Bundle.write(out / f"{name}.posert", document, {file: data})
+    folder = out or (EMBEDDED if recipe.embedded else EXTRA)
+    bundle = Bundle.write(folder / f"{name}.posert", document, {file: data})
     return {"name": name, "report": report, "bytes": bundle.path.stat().st_size}
 
 
@@ -104,7 +106,7 @@ def main(
     precision: Annotated[Precision, typer.Option(help="Precision of the networks.")] = Precision.fp32,
     weights: Annotated[Path | None, typer.Option(help="Weights (safetensors) instead of the zoo's; with a single model.")] = None,
     images: Annotated[Path, typer.Option(help="Folder of pictures of people for the gate.")] = ROOT / "posert" / "examples",
-    out: Annotated[Path, typer.Option(help="Folder for the bundles.")] = ROOT / "posert" / "zoo",
+    out: Annotated[Path | None, typer.Option(help="Folder for the bundles; default: posert/zoo and zoo-extra.")] = None,
 ) -> None:
     """Export models to ONNX, compare them with PyTorch on pictures of people, and write `.posert` bundles.
 
@@ -121,7 +123,8 @@ def main(
     rows: list[dict[str, Any]] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for folder in (EMBEDDED, EXTRA) if out is None else (out,):
+            folder.mkdir(parents=True, exist_ok=True)
         pictures = [read_image(path) for path in list_images(images)]
     except (PosertError, OSError) as error:
         errors.print(f"[red]error:[/red] {error}", highlight=False)
@@ -140,7 +143,11 @@ def main(
                 rows.append({"name": name, "error": error})
         bar.update(task, description="done", completed=len(chosen) * len(STEPS))
     console.print(_table(rows, f"{backend.value} {precision.value}"))
-    console.print(f"compared on {len(pictures)} pictures of {images}; bundles in {out}", highlight=False, soft_wrap=True)
+    console.print(
+        f"compared on {len(pictures)} pictures of {images}; bundles in {out or 'posert/zoo and zoo-extra'}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if any("error" in row for row in rows):
         raise typer.Exit(1)
 

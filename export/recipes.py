@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Recipe:
         inputs: shape of each input without the batch.
         outputs: names of the outputs.
         manifest: the manifest's descriptive fields.
+        embedded: whether the model is part of the installed package, or lies in the repository alone.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Recipe:
     inputs: Mapping[str, tuple[int, ...]]
     outputs: tuple[str, ...]
     manifest: Mapping[str, Any]
+    embedded: bool = True
 
 
 def names() -> tuple[str, ...]:
@@ -68,6 +70,7 @@ def load(name: str, weights: Path | None = None) -> Recipe:
     if not description.is_file():
         raise InputError(f"unknown model {name!r}; known: {', '.join(names())}")
     manifest = tomllib.loads(description.read_text())
+    embedded = manifest.pop("embedded", True)
     path = weights or MODELS / f"{name}.safetensors"
     tensors, metadata = _read_weights(path)
     if metadata.get("model") != manifest["paper"]:
@@ -80,7 +83,7 @@ def load(name: str, weights: Path | None = None) -> Recipe:
         size = json.loads(metadata.get("size", "null"))
         if size not in (None, manifest["preprocess"]["size"]):
             raise InputError(f"{path} was trained at {size}, but {name} is of size {manifest['preprocess']['size']}")
-        return build(name, tensors, json.loads(metadata["config"]), manifest)
+        return replace(build(name, tensors, json.loads(metadata["config"]), manifest), embedded=embedded)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise InputError(f"{path} does not fit {name}: {error}") from error
 

@@ -167,7 +167,7 @@ class Estimator:
                 if occlusion is not None:
                     occlusion[part] = np.clip(maps["occlusion"].max((2, 3)), 0, 1)
         keypoints[..., 2] = calibrated(keypoints[..., 2], *post.calibration)
-        keypoints[keypoints[..., 2] < post.min_score] = (np.nan, np.nan, 0)
+        keypoints[keypoints[..., 2] < np.array(post.min_score, np.float32)] = (np.nan, np.nan, 0)
         return Poses(keypoints, index, given, found, occlusion).convert(self.skeleton)
 
     def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:

@@ -218,15 +218,16 @@ class Manifest:
         listed = check_list(entry["variants"], "variants", 1, 64)
         variants = tuple(Variant.parse(variant, f"variants[{i}]") for i, variant in enumerate(listed))
         _unique([f"{v.backend} {v.precision}" for v in variants], "variants")
+        skeleton = get_skeleton(check_text(entry["skeleton"], "skeleton", choices=tuple(sorted(SKELETONS))))
         manifest = cls(
             name=check_text(entry["name"], "name", pattern=_IDENTIFIER),
             task=task,
             paper=paper,
             description=check_text(entry["description"], "description"),
-            skeleton=get_skeleton(check_text(entry["skeleton"], "skeleton", choices=tuple(sorted(SKELETONS)))),
+            skeleton=skeleton,
             networks=networks,
             preprocess=Preprocess.parse(entry["preprocess"], task),
-            postprocess=Postprocess.parse(entry["postprocess"], paper),
+            postprocess=Postprocess.parse(entry["postprocess"], paper, skeleton.joints),
             batch_sizes=_batch_sizes(entry["batch_sizes"]),
             files=_files(entry["files"], networks),
             variants=variants,

@@ -94,7 +94,7 @@ class Postprocess:
         stride: network pixels a heatmap cell (estimation).
         method: how one person's joints are read from heatmaps, a method of `posert.ops.decode_heatmaps` (estimation).
         calibration: slope and intercept of `posert.scores.calibrated`, which turns heights of peaks into scores (estimation).
-        min_score: joints with a lower score are missing (estimation).
+        min_score: of each joint of the skeleton, the score below which it is missing (estimation of one person).
         decoding: how everybody's joints are read from heatmaps and fields (estimation of paf).
         mask_radius, mask_closing: of the pose mask, in network pixels (transfer, specs K2).
     """
@@ -102,14 +102,14 @@ class Postprocess:
     stride: int = 8
     method: str = "quarter"
     calibration: tuple[float, float] = (1.0, 0.0)
-    min_score: float = 0.0
+    min_score: tuple[float, ...] = ()
     decoding: Decoding = Decoding()
     mask_radius: int = 4
     mask_closing: int = 5
 
     @classmethod
-    def parse(cls, value: Any, paper: str) -> Postprocess:
-        """Check `postprocess` of a paper's model."""
+    def parse(cls, value: Any, paper: str, joints: tuple[str, ...]) -> Postprocess:
+        """Check `postprocess` of a paper's model with these joints."""
         if paper == "paf":
             entry = check_object(value, "postprocess", ("stride",), [option.name for option in fields(Decoding)])
             return cls(stride=check_count(entry["stride"], "postprocess.stride", 1, 64), decoding=Decoding.parse(entry))
@@ -121,13 +121,21 @@ class Postprocess:
             slope, intercept = (check_number(v, "postprocess.calibration", -100, 100) for v in listed)
             if slope <= 0:
                 refuse("postprocess.calibration[0]", "a slope above 0", slope)
-            min_score = check_number(entry.get("min_score", 0.0), "postprocess.min_score", 0, 1)
-            return cls(stride, method, (slope, intercept), min_score)
+            return cls(stride, method, (slope, intercept), _of_each_joint(entry.get("min_score", 0.0), joints))
         entry = check_object(value, "postprocess", ("mask_radius", "mask_closing"))
         closing = check_count(entry["mask_closing"], "postprocess.mask_closing", 1, 255)
         if closing % 2 == 0:
             refuse("postprocess.mask_closing", "an odd number", closing)
         return cls(mask_radius=check_count(entry["mask_radius"], "postprocess.mask_radius", 0, 1024), mask_closing=closing)
+
+
+def _of_each_joint(value: Any, joints: tuple[str, ...]) -> tuple[float, ...]:
+    """A number for all joints, or an object with those of some; the others' is 0."""
+    where = "postprocess.min_score"
+    if not isinstance(value, dict):
+        return (check_number(value, where, 0, 1),) * len(joints)
+    entry = check_object(value, where, (), joints)
+    return tuple(check_number(entry.get(joint, 0.0), f"{where}.{joint}", 0, 1) for joint in joints)
 
 
 def _three(value: Any, where: str) -> tuple[float, float, float]:

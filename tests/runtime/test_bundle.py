@@ -255,6 +255,8 @@ BAD_FIELDS = [
     (("postprocess", "method"), "magic", "method"),
     (("postprocess", "calibration"), [0.0, 1.0], "slope"),
     (("postprocess", "min_score"), 1.5, "min_score"),
+    (("postprocess", "min_score"), {"tail": 0.5}, "tail"),
+    (("postprocess", "min_score"), {"neck": -0.5}, "min_score.neck"),
     (("batch_sizes",), [], "batch_sizes"),
     (("batch_sizes",), [8, 1], "ascending"),
     (("batch_sizes",), [1, 1], "ascending"),

@@ -350,6 +350,22 @@ def test_scores_are_calibrated_and_low_ones_are_missing(tiny_estimator_onnx, est
     assert np.isnan(poses.keypoints[~there, :2]).all()
 
 
+def test_joints_may_have_least_scores_of_their_own(tiny_estimator_onnx, estimator_document, estimator, tmp_path):
+    from posert import Bundle
+
+    post = {**estimator_document["postprocess"], "min_score": {"neck": 1.0, "left_knee": 1.0}}
+    document = {**estimator_document, "postprocess": post}
+    bundle = Bundle.write(tmp_path / "least.posert", document, {"estimator.onnx": tiny_estimator_onnx})
+    image = np.full((256, 192, 3), 70, np.uint8)
+    plain = estimator.run([image]).keypoints
+    with Estimator(bundle.path) as changed:
+        keypoints = changed.run([image]).keypoints
+    gone = np.isin(estimator.skeleton.joints, ["neck", "left_knee"])
+    assert (plain[0, gone, 2] < 1).all()
+    np.testing.assert_array_equal(keypoints[0, gone], [(np.nan, np.nan, 0)] * 2)
+    np.testing.assert_array_equal(keypoints[0, ~gone], plain[0, ~gone])
+
+
 @given(st.floats(0, 1, width=32), st.floats(0, 1, width=32), st.floats(0.1, 5), st.floats(-5, 5))
 def test_calibration_keeps_the_order(first, second, slope, intercept):
     from posert.scores import calibrated
