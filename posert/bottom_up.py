@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from posert.look import Workspace, look
 from posert.manifest import Manifest
 from posert.ops import PAF_LIMBS, assemble_people, find_peaks, limb_scores
 from posert.processing import Decoding
+from posert.separate_peaks import separate_peaks
 from posert.skeleton import Skeleton
 from posert.stopwatch import Stopwatch
 from posert.types import Image, Poses
@@ -108,7 +110,9 @@ def decode(
         float32 (P, K, 3): x, y in pixels of the image, score in [0, 1], missing joints (NaN, NaN, 0); and int64 (P,): the image
         of each. Image after image, in each by the sum of joint and limb scores, the greatest first.
     """
-    peaks = find_peaks(heatmaps, decoding.threshold, stride=stride)
+    as_published = decoding.decoder == "cvpr17"
+    peaks = (separate_peaks if as_published else find_peaks)(heatmaps, decoding.threshold, stride=stride)
+    options: dict[str, Any] = {"samples": 10, "near_score": 0.0} if as_published else {}
     places = np.einsum("nij,nkmj->nkmi", transforms[:, :, :2], peaks[..., :2]) + transforms[:, None, None, :, 2]
     with np.errstate(invalid="ignore"):  # rows without a peak are NaN
         inside = (places >= -0.5).all(-1) & (places <= sizes[:, None, None, ::-1] - 0.5).all(-1)
@@ -120,6 +124,7 @@ def decode(
         sample_threshold=decoding.sample_threshold,
         accepted_fraction=decoding.accepted_fraction,
         length_limit=None if decoding.length_limit is None else decoding.length_limit * pafs.shape[2] * stride,
+        **options,
     )
     people, totals = assemble_people(peaks, scores, min_joints=decoding.min_joints, min_score=decoding.min_person_score)
     people[..., :2] = np.einsum("nij,npkj->npki", transforms[:, :, :2], people[..., :2]) + transforms[:, None, None, :, 2]

@@ -57,6 +57,8 @@ class Decoding:
     """How heatmaps and part affinity fields become people (specs paf, K12 to K14); the defaults are OpenPose's.
 
     Attributes:
+        decoder: ``"openpose"``, or ``"cvpr17"``: peaks as `posert.separate_peaks` has them, ten samples a limb and no exception
+            for short ones, as in the paper's own code.
         threshold: smallest value of a joint's peak, exclusive.
         sample_threshold: smallest component of the field along a limb where a sample of it is accepted, exclusive.
         accepted_fraction: share of accepted samples that a limb needs, exclusive.
@@ -65,6 +67,7 @@ class Decoding:
         min_person_score: smallest sum of a person's joint and limb scores, for each joint.
     """
 
+    decoder: str = "openpose"
     threshold: float = 0.05
     sample_threshold: float = 0.05
     accepted_fraction: float = 0.95
@@ -74,16 +77,24 @@ class Decoding:
 
     @classmethod
     def parse(cls, entry: dict[str, Any]) -> Decoding:
-        """Check the keys of `postprocess` that belong to it."""
-        threshold = check_number(entry.get("threshold", cls.threshold), "postprocess.threshold", 1e-6, 1)
-        sample = check_number(entry.get("sample_threshold", cls.sample_threshold), "postprocess.sample_threshold", -1, 1)
-        fraction = check_number(entry.get("accepted_fraction", cls.accepted_fraction), "postprocess.accepted_fraction", 0, 1)
-        limit = entry.get("length_limit")
+        """Check the keys of `postprocess` that belong to it; what is left out is as the decoder has it."""
+        usual = DECODERS[check_text(entry.get("decoder", cls.decoder), "postprocess.decoder", choices=tuple(DECODERS))]
+        threshold = check_number(entry.get("threshold", usual.threshold), "postprocess.threshold", 1e-6, 1)
+        sample = check_number(entry.get("sample_threshold", usual.sample_threshold), "postprocess.sample_threshold", -1, 1)
+        fraction = check_number(entry.get("accepted_fraction", usual.accepted_fraction), "postprocess.accepted_fraction", 0, 1)
+        limit = entry.get("length_limit", usual.length_limit)
         if limit is not None:
             limit = check_number(limit, "postprocess.length_limit", 0.01, 100)
-        joints = check_count(entry.get("min_joints", cls.min_joints), "postprocess.min_joints", 1, 1024)
-        score = check_number(entry.get("min_person_score", cls.min_person_score), "postprocess.min_person_score", 0, 100)
-        return cls(threshold, sample, fraction, limit, joints, score)
+        joints = check_count(entry.get("min_joints", usual.min_joints), "postprocess.min_joints", 1, 1024)
+        score = check_number(entry.get("min_person_score", usual.min_person_score), "postprocess.min_person_score", 0, 100)
+        return cls(usual.decoder, threshold, sample, fraction, limit, joints, score)
+
+
+DECODERS = {
+    "openpose": Decoding(),
+    "cvpr17": Decoding("cvpr17", threshold=0.1, accepted_fraction=0.8, length_limit=0.5, min_person_score=0.2),
+}
+"""What each decoder's authors use."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from posert import Estimator, InputError
 from posert.bottom_up import decode, letterbox, mirror_back
 from posert.people import find_people
 from posert.processing import Decoding
+from posert.separate_peaks import separate_peaks
 from posert.skeleton import get_skeleton
 
 
@@ -159,6 +160,50 @@ def test_limbs_beyond_the_limit_lose_score():
     assert score(None) - score(0.24) == pytest.approx((1 - 48 / 100) / 3, abs=0.004)
 
 
+def test_the_decoder_of_the_papers_code():
+    """It finds whom the other one finds, in whole pixels, and wants short limbs proven too."""
+    from posert import ops
+
+    rng = np.random.default_rng(5)
+    people = np.concatenate([crowds.joints(9, 9), crowds.joints(24, 12)]).reshape(2, 1, 18, 2) + rng.uniform(-1, 1, (2, 1, 18, 2))
+    people = np.concatenate([people, np.ones((2, 1, 18, 1))], -1).astype(np.float32)
+    heat = ops.rasterize_gaussians(people[:, 0], (24, 32), 7.0, stride=8, cutoff=4.6052).max(0, keepdims=True)
+    fields = ops.rasterize_pafs(people[:, 0][None] - np.float32([3.5, 3.5, 0]), (24, 32))
+    unmoved, sizes = np.eye(2, 3, dtype=np.float32)[None], np.array([[192, 256]])
+    usual, published = (
+        decode(heat, fields, unmoved, sizes, 8, Decoding(decoder, 0.1, 0.05, 0.8))[0] for decoder in ("openpose", "cvpr17")
+    )
+    assert usual.shape == published.shape == (2, 18, 3)
+    assert (published[..., :2] == published[..., :2].round()).all()
+    assert np.abs(np.sort(usual[..., :2], 0) - np.sort(published[..., :2], 0)).max() < 2
+    person = np.full((1, 1, 18, 3), (np.nan, np.nan, 0), np.float32)
+    person[0, 0, [1, 8, 9]] = [(60, 40, 1), (60, 140, 1), (61, 140, 1)]
+    heat = ops.rasterize_gaussians(person[0], (25, 15), 7.0, stride=8, cutoff=4.6052)
+    fields = ops.rasterize_pafs(person - np.float32([3.5, 3.5, 0]), (25, 15))
+    fields[:, 2:4] = 0  # nothing says that hip and knee, a pixel from each other, belong together
+    found = [
+        (decode(heat, fields, unmoved, np.array([[200, 120]]), 8, Decoding(decoder, accepted_fraction=0.8))[0][..., 2] > 0).sum()
+        for decoder in ("openpose", "cvpr17")
+    ]
+    assert found == [3, 0]
+
+
+def test_separate_peaks():
+    maps = np.zeros((1, 3, 20, 30), np.float32)
+    maps[0, 0, [3, 3, 3, 12, 0, 19], [4, 9, 16, 4, 29, 0]] = (0.5, 0.9, 0.3, 0.2, 0.6, 0.7)
+    maps[0, 1, 5:7, 5] = 0.8  # equal neighbours: neither is greater
+    maps[0, 2] = np.nan
+    peaks = separate_peaks(maps, 0.25, max_peaks=4)
+    np.testing.assert_array_equal(peaks[0, 0], np.float32([[29, 0, 0.6], [4, 3, 0.5], [16, 3, 0.3], [0, 19, 0.7]]))
+    assert np.isnan(peaks[0, 1:, :, :2]).all()
+    assert not peaks[0, 1:, :, 2].any()
+    np.testing.assert_array_equal(separate_peaks(maps, 0.25, max_peaks=2)[0, 0], peaks[0, 0, :2])
+    assert separate_peaks(np.zeros((2, 0, 4, 4), np.float32), 0.1).shape == (2, 0, 127, 3)
+    assert separate_peaks(np.zeros((1, 1, 0, 4), np.float32), 0.1, stride=8).shape == (1, 1, 127, 3)
+    enlarged = separate_peaks(maps[:, :1], 0.4, stride=3)[0, 0, :, :2]
+    assert [4 * 3 + 1, 3 * 3 + 1] in enlarged.tolist()
+
+
 def test_decoding_nothing():
     people, image_index = decode(
         np.zeros((2, 18, 8, 8), np.float32),
@@ -244,6 +289,7 @@ class TestDetector:
         (("postprocess", "threshold"), 0, "threshold"),
         (("postprocess", "accepted_fraction"), 1.5, "accepted_fraction"),
         (("postprocess", "length_limit"), 0, "length_limit"),
+        (("postprocess", "decoder"), "hungarian", "decoder"),
         (("postprocess", "min_joints"), 0, "min_joints"),
         (("postprocess", "method"), "argmax", "method"),
         (("networks", 0, "outputs", 1, "shape"), ["N", 36, 24, 32], "pafs"),
@@ -257,6 +303,9 @@ def test_manifests_that_do_not_fit(tiny_crowd_bundle, keys, value, match):
 
     document = Bundle.open(tiny_crowd_bundle).manifest.document()
     assert Manifest.of(document).postprocess.decoding == Decoding(threshold=0.1, accepted_fraction=0.8)
+    published = {**document, "postprocess": {"stride": 8, "decoder": "cvpr17", "length_limit": 0.7}}
+    expected = Decoding("cvpr17", 0.1, 0.05, 0.8, 0.7, 3, 0.2)
+    assert Manifest.of(published).postprocess.decoding == expected
     part = document
     for key in keys[:-1]:
         part = part[key]
