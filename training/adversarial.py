@@ -25,6 +25,7 @@ from training import judge
 from training.command import Run, fill, groups, open_run, save
 from training.loop import Average, run
 from training.maps import CUTOFF
+from training.pixels import SIGNED, UNIT, Pixels, normalise
 from training.views import Views
 
 NEAR = 0.1  # of the longer side of the maps: the distance that errors are measured in
@@ -115,7 +116,7 @@ class Trainer:
         self.config = AdversarialConfig(**self.settings["model"])
         self.model = Generator(self.config)
         start_quietly(self.model)
-        fill(self.model, job.trunk, job.init, self.settings["frozen"])
+        fill(self.model, job.settings, job.trunk, job.init, pixels(self.config))
         self.model.to(memory_format=torch.channels_last)
         self.rule = self.settings.get("rule", "per_joint")
         weights = {"pose": self.settings.get("beta", 1 / 180), "confidence": self.settings.get("alpha", 1 / 220)}
@@ -145,7 +146,7 @@ class Trainer:
 
     def step(self, views: Views) -> dict[str, float]:
         """Draw, teach the discriminators with what was drawn, then teach the generator."""
-        image = network_input(judge.normalise(views.images), self.config)
+        image = normalise(views.images, pixels(self.config))
         stride = self.config.stride
         target = targets(views, self.job.sampler.size, stride, self.settings["sigma"])
         known = torch.from_numpy(views.known).float()
@@ -196,9 +197,9 @@ def _descend(module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) 
     optimizer.step()
 
 
-def network_input(images: Tensor, config: AdversarialConfig) -> Tensor:
-    """What the network takes, from RGB in [-1, 1]."""
-    return images if config.backbone != "hourglass" else images * 0.5 + 0.5
+def pixels(config: AdversarialConfig) -> Pixels:
+    """What the network takes."""
+    return UNIT if config.backbone == "hourglass" else SIGNED
 
 
 def train(trainer: Trainer) -> Average:
@@ -228,9 +229,10 @@ def judged(config: AdversarialConfig, state: dict[str, Tensor], job: Run, **opti
     model.load_state_dict(state)
 
     def network(images: Tensor) -> Tensor:
-        return model(network_input(images, config))[-1][:, : config.joints]
+        return model(images)[-1][:, : config.joints]
 
-    return judge.predict(network, job.validation, job.sampler.size, joints=config.joints, stride=config.stride, **options)
+    shape = {"pixels": pixels(config), "joints": config.joints, "stride": config.stride}
+    return judge.predict(network, job.validation, job.sampler.size, **shape, **options)
 
 
 def main() -> None:

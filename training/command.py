@@ -17,6 +17,7 @@ from posert.errors import InputError
 from posert.models.movenet import MoveNetTrunk
 from training.data.people import PosePictures
 from training.loop import seed_everything
+from training.pixels import PUBLISHED, Pixels, load_vgg
 from training.views import ViewSampler, open_sampler
 
 
@@ -74,7 +75,7 @@ def common_options(description: str | None, config: str) -> argparse.ArgumentPar
     """A command line with the options of every estimator's training; see `open_run`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path(config), help="sizes, steps and rates")
-    parser.add_argument("--trunk", type=Path, help="MoveNet trunk weights (safetensors) for a movenet backbone")
+    parser.add_argument("--trunk", type=Path, help="weights (safetensors) of MoveNet's trunk or of VGG, as the backbone is")
     parser.add_argument("--init", type=Path, help="weights of an estimator on the same trunk (safetensors) to start from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
@@ -118,34 +119,49 @@ def change_setting(settings: dict[str, Any], text: str) -> None:
     settings[last] = parsed
 
 
-def fill(model: nn.Module, trunk: Path | None, init: Path | None, frozen: int) -> None:
-    """Give an estimator on MoveNet's trunk weights that were trained before, and freeze its trunk's first convolutions.
+def fill(model: nn.Module, settings: dict[str, Any], trunk: Path | None, init: Path | None, taken: Pixels) -> None:
+    """Give an estimator weights that were trained before, and freeze the first convolutions of its trunk.
 
     Args:
-        model: whose `backbone` has a MoveNet `trunk`; any other is left as it is.
-        trunk: MoveNet's weights, or None.
+        model: an estimator on MoveNet's trunk or on VGG.
+        settings: the configuration: ``frozen``, how many convolutions keep their weights, and ``trunk_pixels`` of VGG's weights,
+            ``"caffe"`` or ``"torchvision"``.
+        trunk: MoveNet's or VGG's weights, or None.
         init: weights of an estimator on the same trunk, or None: the trunk, and all else that fits by name and shape.
-        frozen: how many convolutions keep their weights.
+        taken: what the network takes.
 
     Raises:
         InputError: weights are given that the model has no place for.
     """
-    own_trunk = getattr(model.get_submodule("backbone"), "trunk", None)
-    if not isinstance(own_trunk, MoveNetTrunk):
-        if trunk or init:
-            raise InputError("--trunk and --init fill a movenet backbone; this configuration has another")
-        return
+    backbone = model.get_submodule("backbone")
+    own_trunk = getattr(backbone, "trunk", backbone)
     if trunk is not None:
-        own_trunk.load_state_dict({name: value.float() for name, value in load_file(trunk).items()})
+        _fill_trunk(own_trunk, settings, trunk, taken)
     if init is not None:
         own = model.state_dict()
         fits = {k: v.float() for k, v in load_file(init).items() if k in own and v.shape == own[k].shape}
         lacking = sorted(name for name in own if name.startswith("backbone.trunk.") and name not in fits)
-        if lacking:
-            raise InputError(f"{init} has no weights {lacking[0]} that fit; --init needs those of an estimator on the same trunk")
+        if lacking or not fits:
+            raise InputError(
+                f"{init} has no weights {lacking[:1]} that fit; --init needs those of an estimator on the same trunk"
+            )
         model.load_state_dict(own | fits)
-    for conv in own_trunk.convolutions()[:frozen]:
+    for conv in [module for module in own_trunk.modules() if isinstance(module, nn.Conv2d)][: settings["frozen"]]:
         conv.requires_grad_(False)
+
+
+def _fill_trunk(own: nn.Module, settings: dict[str, Any], trunk: Path, taken: Pixels) -> None:
+    if isinstance(own, MoveNetTrunk):
+        try:
+            own.load_state_dict({name: value.float() for name, value in load_file(trunk).items()})
+        except RuntimeError as error:
+            raise InputError(f"{trunk} does not hold the weights of this MoveNet trunk: {error}") from error
+    else:
+        published = settings.get("trunk_pixels")
+        if published not in PUBLISHED:
+            known = " or ".join(map(repr, PUBLISHED))
+            raise InputError(f"the configuration's trunk_pixels must say what VGG's weights take, {known}; got {published!r}")
+        load_vgg(own, trunk, PUBLISHED[published], taken)
 
 
 def groups(model: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, Any]]:

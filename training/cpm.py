@@ -16,12 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from posert.models.cpm import CPM, CPMConfig
+from posert.models.cpm import CPM, CPMConfig, FinalBelief, center_map
 from training import judge
 from training.command import Run, fill, groups, open_run, save
 from training.data.people import PosePictures
 from training.loop import Average, run
 from training.maps import heatmaps, with_background
+from training.pixels import CENTRED, SIGNED, Pixels, normalise
 
 
 def targets(keypoints: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
@@ -39,10 +40,15 @@ def belief_loss(beliefs: list[Tensor], target: Tensor, known: Tensor) -> Tensor:
     return sum((((belief.float() - target) ** 2) * weight).mean() for belief in beliefs)  # type: ignore[return-value]
 
 
+def pixels(config: CPMConfig) -> Pixels:
+    """What the network takes."""
+    return SIGNED if config.backbone.startswith("movenet") else CENTRED
+
+
 def build(job: Run) -> CPM:
     """The network of a configuration, its backbone filled from files."""
     model = CPM(CPMConfig(**job.settings["model"]))
-    fill(model, job.trunk, job.init, job.settings["frozen"])
+    fill(model, job.settings, job.trunk, job.init, pixels(model.config))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -50,12 +56,15 @@ def train(model: CPM, job: Run) -> Average:
     """Run to the last step, from the checkpoint if there is one; return the averaged weights."""
     settings, size = job.settings, job.sampler.size
     optimizer = torch.optim.AdamW(groups(model, settings["rate"], settings["trunk_rate"]), weight_decay=0.01)
+    takes = pixels(model.config)
     supervised = slice(None) if settings.get("intermediate_supervision", True) else slice(-1, None)
+
+    centre = center_map(size).expand(settings["batch"], -1, -1, -1) if model.config.center_map else None
 
     def step(number: int) -> dict[str, float]:
         views = job.sampler.batch(number, settings["batch"])
         with torch.autocast("cpu", torch.bfloat16):
-            beliefs = model(judge.normalise(views.images))
+            beliefs = model(normalise(views.images, takes), centre)
         loss = belief_loss(beliefs[supervised], targets(views.keypoints, size), torch.from_numpy(views.known).float())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -78,7 +87,8 @@ def judged(
     """What a network with these weights finds; options as of `judge.predict`."""
     model = CPM(config).to(memory_format=torch.channels_last).eval()
     model.load_state_dict(state)
-    return judge.predict(lambda images: model(images)[-1], data, size, joints=config.joints, **options)
+    network = FinalBelief(model)
+    return judge.predict(network, data, size, pixels=pixels(config), joints=config.joints, **options)
 
 
 def main() -> None:

@@ -19,16 +19,12 @@ from posert.types import Poses
 from training.augment import PADDING_VALUE, Augmentation
 from training.data.people import BODY, SKELETON, PosePictures
 from training.pictures import write_grid
+from training.pixels import SIGNED, Pixels, as_pixels
 
 TORSO = (SKELETON.joints.index("left_shoulder"), SKELETON.joints.index("right_hip"))
 
 Network = Callable[[Tensor], Tensor]
-"""Images (N, 3, H, W) in [-1, 1] to heatmaps (N, 14 or more, h, w), the body's joints first."""
-
-
-def normalise(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [-1, 1], channels last in memory."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().sub_(127.5).mul_(1 / 127.5)
+"""Images (N, 3, H, W) as of `Pixels` to heatmaps (N, 14 or more, h, w), the body's joints first."""
 
 
 @torch.no_grad()
@@ -37,6 +33,7 @@ def predict(
     data: PosePictures,
     size: tuple[int, int],
     *,
+    pixels: Pixels = SIGNED,
     joints: int = 14,
     stride: int = 8,
     method: str = "softargmax",
@@ -48,6 +45,7 @@ def predict(
         network: see `Network`; in evaluation mode.
         data: pictures.
         size: rows and columns of the network's input.
+        pixels: what the network takes.
         joints: how many joints to read, the heatmaps' first ones.
         stride: input pixels a heatmap cell.
         method: of `posert.ops.decode_heatmaps`.
@@ -62,8 +60,8 @@ def predict(
     for start in range(0, len(data), 25):
         indices = range(start, min(start + 25, len(data)))
         images = [data.image(i) for i in indices]
-        crops, transforms = ops.crop_resize(images, boxes[indices], size, 127.5, 1 / 127.5, fill=PADDING_VALUE)
-        batch = torch.from_numpy(crops).contiguous(memory_format=torch.channels_last)
+        crops, transforms = ops.crop_resize(images, boxes[indices], size, 0.0, 1.0, fill=PADDING_VALUE)
+        batch = as_pixels(torch.from_numpy(crops), pixels).contiguous(memory_format=torch.channels_last)
         maps = network(batch)[:, :joints]
         if flip_test:
             maps = 0.5 * (maps + network(batch.flip(-1))[:, :joints][:, flip].flip(-1))

@@ -28,7 +28,6 @@ from posert.models.paf import PAF, PAFConfig
 from posert.processing import Decoding
 from posert.skeleton import convert_keypoints
 from posert.types import Poses
-from training import judge
 from training.augment import PADDING_VALUE
 from training.command import common_options, fill, groups, open_settings, save
 from training.crowd import CrowdSampler, channel_weights, targets
@@ -36,6 +35,7 @@ from training.data.crowd import SKELETON, load_coco, load_labelled
 from training.loop import Average, run
 from training.maps import STRIDE
 from training.pictures import write_grid
+from training.pixels import CENTRED, SIGNED, Pixels, as_pixels, normalise
 
 DECODING = Decoding(threshold=0.15, sample_threshold=0.0, accepted_fraction=0.6, length_limit=0.3, min_person_score=0.3)
 VALIDATION_SIZE = (384, 384)
@@ -67,11 +67,13 @@ def predict(
     model: PAF, files: Sequence[Path], size: tuple[int, int] = VALIDATION_SIZE, decoding: Decoding = DECODING
 ) -> Predictions:
     """The people of whole pictures, found as `posert.Estimator` finds them, in coco17, by a model in evaluation mode."""
+    takes = pixels(model.config)
     keypoints, index = [np.zeros((0, len(SKELETON), 3), np.float32)], [np.zeros(0, np.int64)]
     for start in range(0, len(files), 8):
         images = [read_image(file) for file in files[start : start + 8]]
-        crops, transforms = ops.crop_resize(images, letterbox(images, size), size, 127.5, 1 / 127.5, fill=PADDING_VALUE)
-        pafs, heatmaps = model(torch.from_numpy(crops).contiguous(memory_format=torch.channels_last))[-1]
+        crops, transforms = ops.crop_resize(images, letterbox(images, size), size, 0.0, 1.0, fill=PADDING_VALUE)
+        batch = as_pixels(torch.from_numpy(crops), takes).contiguous(memory_format=torch.channels_last)
+        pafs, heatmaps = model(batch)[-1]
         maps = (heatmaps[:, :-1].contiguous().numpy(), pafs.contiguous().numpy())
         people, image = decode(*maps, transforms, np.array([image.shape[:2] for image in images]), STRIDE, decoding)
         keypoints.append(people)
@@ -99,6 +101,11 @@ def write_pictures(path: Path, predictions: Predictions, files: Sequence[Path]) 
     write_grid(path, [np.stack(tiles[column::columns][: len(tiles) // columns]) for column in range(columns)])
 
 
+def pixels(config: PAFConfig) -> Pixels:
+    """What the network takes."""
+    return CENTRED if config.backbone == "vgg" else SIGNED
+
+
 def build(settings: dict[str, Any], trunk: Path | None = None, init: Path | None = None) -> PAF:
     """The network of a configuration; see `training.command.fill`."""
     model = PAF(PAFConfig(**settings["model"]))
@@ -106,7 +113,7 @@ def build(settings: dict[str, Any], trunk: Path | None = None, init: Path | None
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             torch.nn.init.zeros_(module.bias)
-    fill(model, trunk, init, settings["frozen"])
+    fill(model, settings, trunk, init, pixels(model.config))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -119,7 +126,7 @@ def train(
     def step(number: int) -> dict[str, float]:
         views = sampler.batch(number, settings["batch"])
         with torch.autocast("cpu", torch.bfloat16):
-            found = model(judge.normalise(views.images))
+            found = model(normalise(views.images, pixels(model.config)))
         weights = torch.from_numpy(views.weights)
         loss = paf_loss(found, targets(views.people, sampler.size), weights, channel_weights(views.people))
         optimizer.zero_grad(set_to_none=True)

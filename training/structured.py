@@ -25,6 +25,7 @@ from training.command import Run, fill, groups, open_run, save
 from training.data.people import BODY, SKELETON, PosePictures
 from training.loop import Average, run
 from training.part_labels import Anatomy, Labels, gaussian_labels, known_parts, observer_centric, ring_labels
+from training.pixels import SHIFTED, SIGNED, Pixels, normalise
 from training.views import Views, ViewSampler
 
 
@@ -91,9 +92,9 @@ ANATOMY_VIEWS = 1 << 31
 """Number of the first batch that the anatomy is learnt from, beyond all steps."""
 
 
-def network_input(images: Tensor, config: StructuredConfig) -> Tensor:
-    """What the network takes, from RGB in [-1, 1]."""
-    return images if config.backbone != "vgg" else images.flip(1) * 127.5 - 0.5
+def pixels(config: StructuredConfig) -> Pixels:
+    """What the network takes."""
+    return SHIFTED if config.backbone == "vgg" else SIGNED
 
 
 def initialise(model: Structured) -> None:
@@ -111,7 +112,7 @@ def build(job: Run) -> Structured:
     model = Structured(StructuredConfig(**job.settings["model"]))
     if model.config.backbone == "vgg":
         initialise(model)
-    fill(model, job.trunk, job.init, job.settings["frozen"])
+    fill(model, job.settings, job.trunk, job.init, pixels(model.config))
     return model.to(memory_format=torch.channels_last)
 
 
@@ -130,7 +131,7 @@ def train(model: Structured, job: Run, labeller: Labeller) -> Average:
     def step(number: int) -> dict[str, float]:
         views = job.sampler.batch(number, settings["batch"])
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model(network_input(judge.normalise(views.images), model.config))
+            logits = model(normalise(views.images, pixels(model.config)))
         known = torch.from_numpy(known_parts(views.known, labeller.tree))
         loss, plain = classification_loss(logits, labeller(views, number), known)
         optimizer.zero_grad(set_to_none=True)
@@ -172,10 +173,10 @@ def judged(config: StructuredConfig, state: dict[str, Tensor], job: Run, **optio
     order = [tree.joints[name] for name in SKELETON.joints[:joints]]
 
     def network(images: Tensor) -> Tensor:
-        probabilities = model(network_input(images, config)).float().softmax(1)
+        probabilities = model(images).float().softmax(1)
         return probabilities[:, :-1].unflatten(1, (len(tree), config.mixtures)).sum(2)[:, order]
 
-    return judge.predict(network, job.validation, job.sampler.size, joints=joints, **options)
+    return judge.predict(network, job.validation, job.sampler.size, pixels=pixels(config), joints=joints, **options)
 
 
 def main() -> None:

@@ -184,13 +184,22 @@ class CPM(nn.Module):
         return beliefs
 
 
+def center_map(size: tuple[int, int]) -> Tensor:
+    """A Gaussian of sigma 21 px in the middle of a picture of `size`, (1, 1, H, W): at (183, 183) of 368 x 368 (specs cpm, 3)."""
+    y, x = (torch.arange(side) - (side // 2 - 1.0) for side in size)
+    return torch.exp(-(y[:, None] ** 2 + x**2) / (2 * 21.0**2))[None, None]
+
+
 class FinalBelief(nn.Module):
-    """What is exported: the last stage's belief maps alone."""
+    """What is exported: the last stage's belief maps alone, of the person in the middle of the picture."""
 
     def __init__(self, model: CPM) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, center_map: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Return the last stage's belief maps (N, joints + 1, H/8, W/8)."""
-        return self.model(image, center_map)[-1]
+        center = None
+        if self.model.config.center_map:
+            center = center_map((image.shape[2], image.shape[3])).expand(image.shape[0], -1, -1, -1)
+        return self.model(image, center)[-1]

@@ -13,12 +13,14 @@ pytest.importorskip("scipy", reason="training needs SciPy; pip install posert[tr
 from safetensors.torch import save_file  # noqa: E402
 
 from posert.errors import InputError  # noqa: E402
+from posert.models.adversarial import APN_LITE, Generator  # noqa: E402
 from posert.models.cpm import CPM, CPMConfig  # noqa: E402
 from posert.models.structured import Structured, StructuredConfig  # noqa: E402
 from posert.trees import get_tree  # noqa: E402
-from training import adversarial, judge, part_labels, structured  # noqa: E402
+from training import adversarial, cpm, part_labels, structured  # noqa: E402
 from training.command import Run, fill, groups  # noqa: E402
 from training.data.people import PosePictures  # noqa: E402
+from training.pixels import SIGNED, UNIT, normalise  # noqa: E402
 from training.views import Views  # noqa: E402
 
 SIZE = (96, 64)
@@ -73,7 +75,7 @@ def test_structured_features_overfit(tmp_path: Path, message_passing: bool) -> N
     optimizer, losses = structured.optimizer_of(model, run.settings), []
     known = torch.from_numpy(part_labels.known_parts(views().known, labeller.tree))
     for number in range(40):
-        logits = model(judge.normalise(views().images))
+        logits = model(normalise(views().images))
         loss, plain = structured.classification_loss(logits, labeller(views(), number), known)
         optimizer.zero_grad()
         loss.backward()
@@ -229,15 +231,15 @@ def test_weights_come_from_another_estimator(tmp_path: Path) -> None:
     source = CPM(CPMConfig("movenet-lightning", width=16, **sizes))  # type: ignore[arg-type]
     save_file(source.state_dict(), tmp_path / "cpm.safetensors")
     same = CPM(source.config)
-    fill(same, None, tmp_path / "cpm.safetensors", 0)
+    fill(same, {"frozen": 0}, None, tmp_path / "cpm.safetensors", SIGNED)
     assert all(torch.equal(value, source.state_dict()[name]) for name, value in same.state_dict().items())
     model = Structured(StructuredConfig(**SMALL_TREE))  # type: ignore[arg-type]
-    fill(model, None, tmp_path / "cpm.safetensors", 3)
+    fill(model, {"frozen": 3}, None, tmp_path / "cpm.safetensors", SIGNED)
     own, given = model.backbone.state_dict(), source.backbone.state_dict()
     assert all(torch.equal(value, given[name]) for name, value in own.items())
     wider = CPM(CPMConfig("movenet-lightning", width=24, **sizes))  # type: ignore[arg-type]
     before = wider.backbone.adapt[0].weight.clone()
-    fill(wider, None, tmp_path / "cpm.safetensors", 0)
+    fill(wider, {"frozen": 0}, None, tmp_path / "cpm.safetensors", SIGNED)
     assert torch.equal(wider.backbone.adapt[0].weight, before)
     assert torch.equal(wider.backbone.trunk.stem.weight, given["trunk.stem.weight"])
     assert [p.requires_grad for p in model.backbone.trunk.stem.parameters()] == [False, False]
@@ -245,6 +247,20 @@ def test_weights_come_from_another_estimator(tmp_path: Path) -> None:
     assert sum(len(part["params"]) for part in parts) == sum(p.requires_grad for p in model.parameters())
     save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="same trunk"):
-        fill(wider, None, tmp_path / "other.safetensors", 0)
-    with pytest.raises(InputError, match="movenet backbone"):
-        fill(CPM(CPMConfig("paper", width=4, stages=2)), tmp_path / "cpm.safetensors", None, 0)
+        fill(wider, {"frozen": 0}, None, tmp_path / "other.safetensors", SIGNED)
+    with pytest.raises(InputError, match="this MoveNet trunk"):
+        fill(wider, {"frozen": 0}, tmp_path / "other.safetensors", None, SIGNED)
+    with pytest.raises(InputError, match="has another"):
+        fill(Generator(APN_LITE), {"frozen": 0, "trunk_pixels": "caffe"}, tmp_path / "cpm.safetensors", None, UNIT)
+
+
+def test_a_pose_machine_on_vgg_is_trained_with_its_centre_map(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = job(tmp_path, model={"backbone": "vgg", "joints": 19, "stages": 2, "width": 4, "kernel": 3, "depth": 1})
+    model = cpm.build(settings)
+    seen = []
+    model.stages[0].register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0][:, -1].float()))
+    monkeypatch.setattr(cpm, "run", lambda title, modules, optimizers, step, *rest: step(0))
+    assert np.isfinite(cpm.train(model, settings)["loss"])  # type: ignore[index]
+    assert seen[0].shape == (4, SIZE[0] // 8, SIZE[1] // 8)
+    rows, columns = np.unravel_index(int(seen[0][0].argmax()), seen[0].shape[1:])
+    assert (rows, columns) == (5, 3), "the middle of 12 x 8 cells, as the reference counts it"

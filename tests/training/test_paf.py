@@ -14,8 +14,9 @@ pytest.importorskip("skimage", reason="training needs scikit-image; pip install 
 
 from posert.errors import InputError  # noqa: E402
 from posert.evaluation import Predictions, load_dataset  # noqa: E402
-from training import command, crowd, judge, paf  # noqa: E402
+from training import command, crowd, paf  # noqa: E402
 from training.data.crowd import SKELETON, UNKNOWN, CrowdPicture, load_coco, load_labelled, to_coco18  # noqa: E402
+from training.pixels import normalise  # noqa: E402
 
 NECK, RIGHT_HIP = SKELETON.joints.index("neck"), SKELETON.joints.index("right_hip")
 NOTHING = np.float32([np.nan, np.nan, 0])
@@ -213,7 +214,7 @@ def test_it_can_be_learnt(one_thread):
     views = sampler.batch(0, 4)
     target, weights = crowd.targets(views.people, (96, 96)), torch.from_numpy(views.weights)
     with torch.no_grad():
-        levels = model.backbone.trunk(judge.normalise(views.images))
+        levels = model.backbone.trunk(normalise(views.images))
     optimizer = torch.optim.Adam([*model.backbone.adapt.parameters(), *model.stages.parameters()], 5e-3)
     model.backbone.trunk.forward = lambda image: levels
     losses = []

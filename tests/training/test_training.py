@@ -14,9 +14,10 @@ pytest.importorskip("skimage", reason="training needs scikit-image; pip install 
 from posert.errors import InputError  # noqa: E402
 from posert.models.cpm import CPM, CPMConfig  # noqa: E402
 from posert.models.pg2 import PG2Config  # noqa: E402
-from training import cpm, judge, loop, pg2  # noqa: E402
+from training import cpm, loop, pg2  # noqa: E402
 from training.data.market1501 import Market1501  # noqa: E402
 from training.metrics import ssim  # noqa: E402
+from training.pixels import normalise  # noqa: E402
 
 TINY = PG2Config(channels=8, refinement_channels=8, discriminator_channels=8)
 
@@ -150,7 +151,7 @@ def test_cpm_overfits() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     losses = []
     for _ in range(60):
-        loss = cpm.belief_loss(model(judge.normalise(images)), cpm.targets(keypoints, (96, 64)), labelled)
+        loss = cpm.belief_loss(model(normalise(images)), cpm.targets(keypoints, (96, 64)), labelled)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
