@@ -23,7 +23,7 @@ from posert.errors import InputError
 from posert.models.adversarial import AdversarialConfig, Discriminator, Generator
 from training import judge
 from training.command import Run, fill, groups, open_run, save
-from training.loop import Average, run
+from training.loop import Average, descend, run
 from training.maps import CUTOFF
 from training.pixels import SIGNED, UNIT, Pixels, normalise
 from training.views import Views
@@ -74,12 +74,12 @@ def passes(
     """
     joints = maps.shape[1] // 2
     drawn = maps[:, :joints].float()
-    found = ops.decode_heatmaps(np.ascontiguousarray(drawn.contiguous().numpy()), "softargmax", stride=stride)
+    found = ops.decode_heatmaps(drawn.cpu().contiguous().numpy(), "softargmax", stride=stride)
     with np.errstate(invalid="ignore"):
         distance = np.linalg.norm(found[..., :2] - keypoints[..., :2], axis=-1) / (NEAR * stride * max(maps.shape[-2:]))
         near = distance < delta  # never true of a joint that was not found
     difference, norm = ((m**2).sum((2, 3)).sqrt() for m in (drawn - target[:, :joints], target[:, :joints]))
-    return torch.from_numpy(near).float(), (difference < epsilon * norm).float()
+    return torch.from_numpy(near).float().to(maps.device), (difference < epsilon * norm).float()
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, passed: Tensor, counted: Tensor) -> Tensor:
@@ -117,7 +117,7 @@ class Trainer:
         self.model = Generator(self.config)
         start_quietly(self.model)
         fill(self.model, job.settings, job.trunk, job.init, pixels(self.config))
-        self.model.to(memory_format=torch.channels_last)
+        self.model.to(job.device, memory_format=torch.channels_last)
         self.rule = self.settings.get("rule", "per_joint")
         weights = {"pose": self.settings.get("beta", 1 / 180), "confidence": self.settings.get("alpha", 1 / 220)}
         names = self.settings["discriminators"]
@@ -127,7 +127,7 @@ class Trainer:
         height, width = (side // self.config.stride for side in job.sampler.size)
         self.discriminators = nn.ModuleDict(
             {name: Discriminator(self.config, (height, width), image=name == "pose") for name in names}
-        ).to(memory_format=torch.channels_last)
+        ).to(job.device, memory_format=torch.channels_last)
         self.optimizer = self._optimizer(groups(self.model, self.settings["rate"], self.settings["trunk_rate"]))
         self.judges_optimizer = None
         if names:
@@ -141,31 +141,32 @@ class Trainer:
 
     def _look(self, name: str, maps: Tensor, image: Tensor) -> Tensor:
         discriminator = self.discriminators[name]
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.job.device.type, torch.bfloat16):
             return discriminator(maps, image).float()
 
     def step(self, views: Views) -> dict[str, float]:
         """Draw, teach the discriminators with what was drawn, then teach the generator."""
-        image = normalise(views.images, pixels(self.config))
+        device = self.job.device
+        image = normalise(views.images, pixels(self.config)).to(device)
         stride = self.config.stride
-        target = targets(views, self.job.sampler.size, stride, self.settings["sigma"])
-        known = torch.from_numpy(views.known).float()
-        with torch.autocast("cpu", torch.bfloat16):
+        target = targets(views, self.job.sampler.size, stride, self.settings["sigma"]).to(device)
+        known = torch.from_numpy(views.known).float().to(device)
+        with torch.autocast(self.job.device.type, torch.bfloat16):
             stacks = self.model(image)
-        told = torch.from_numpy(~np.isnan(views.occluded)).float()
+        told = torch.from_numpy(~np.isnan(views.occluded)).float().to(device)
         loss = generator_loss(stacks, target, known, told)
         losses = {"loss": loss.item()}
         if self.judges_optimizer is not None:
             last = stacks[-1].float()
             near, sure = passes(last, target, views.keypoints, stride, self.settings["delta"], self.settings["epsilon"])
             passed = {"pose": near, "confidence": sure}
-            counted = known * torch.from_numpy(views.keypoints[..., 2] > 0)
+            counted = known * torch.from_numpy(views.keypoints[..., 2] > 0).to(device)
             losses |= self._teach_discriminators(image, target, last.detach(), passed, counted)
             for name, weight in self.weights.items():
                 asked = adversarial_loss(self._look(name, last, image), passed[name], counted, self.rule)
                 losses[f"{name} adversarial"] = asked.item()
                 loss = loss + weight * asked
-        _descend(self.model, self.optimizer, loss)
+        descend(self.model, self.optimizer, loss)
         return losses
 
     def _teach_discriminators(
@@ -176,7 +177,7 @@ class Trainer:
             for name in self.weights
         }
         if self.judges_optimizer is not None:
-            _descend(self.discriminators, self.judges_optimizer, torch.stack(list(losses.values())).sum())
+            descend(self.discriminators, self.judges_optimizer, torch.stack(list(losses.values())).sum())
         return {f"{name} discriminator": loss.item() for name, loss in losses.items()} | {
             f"{name} passed": (passed[name] * counted).sum().item() / max(counted.sum().item(), 1) for name in losses
         }
@@ -188,13 +189,6 @@ def start_quietly(model: Generator) -> None:
         if isinstance(conv, nn.Conv2d) and name.endswith(("pose_maps", "occlusion_maps")):
             nn.init.normal_(conv.weight, std=0.001)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-
-
-def _descend(module: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-    optimizer.step()
 
 
 def pixels(config: AdversarialConfig) -> Pixels:
@@ -225,13 +219,13 @@ def train(trainer: Trainer) -> Average:
 
 def judged(config: AdversarialConfig, state: dict[str, Tensor], job: Run, **options: Any) -> NDArray[np.float32]:
     """What a network with these weights finds; options as of `judge.predict`."""
-    model = Generator(config).to(memory_format=torch.channels_last).eval()
+    model = Generator(config).eval().to(job.device, memory_format=torch.channels_last)
     model.load_state_dict(state)
 
     def network(images: Tensor) -> Tensor:
         return model(images)[-1][:, : config.joints]
 
-    shape = {"pixels": pixels(config), "joints": config.joints, "stride": config.stride}
+    shape = {"pixels": pixels(config), "joints": config.joints, "stride": config.stride, "device": job.device}
     return judge.predict(network, job.validation, job.sampler.size, **shape, **options)
 
 

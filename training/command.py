@@ -15,10 +15,13 @@ from torch import Tensor, nn
 
 from posert.errors import InputError
 from posert.models.movenet import MoveNetTrunk
+from training.ahead import Ahead
 from training.data.people import PosePictures
 from training.loop import seed_everything
 from training.pixels import PUBLISHED, Pixels, load_vgg
 from training.views import ViewSampler, open_sampler
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,17 @@ class Run:
         trunk: MoveNet's weights, or None.
         init: weights of another estimator on the same trunk, or None.
         evaluate_every: steps between looks at the validation images.
+        device: where the network is trained.
     """
 
     settings: dict[str, Any]
-    sampler: ViewSampler
+    sampler: ViewSampler | Ahead
     validation: PosePictures
     out: Path
     trunk: Path | None
     init: Path | None
     evaluate_every: int
+    device: torch.device = CPU
 
     @property
     def kept(self) -> dict[str, Any]:
@@ -68,7 +73,8 @@ def open_run(description: str | None, config: str, default_joints: int) -> Run:
     joints = settings["model"].get("joints", default_joints)
     folders = (args.lsp, args.lspet, args.synth, args.lspet_labels)
     sampler, validation = open_sampler(*folders, settings["shares"], size, settings["seed"], joints)
-    return Run(settings, sampler, validation, args.out, args.trunk, args.init, args.evaluate_every)
+    batches = Ahead(sampler, args.workers) if args.workers else sampler
+    return Run(settings, batches, validation, args.out, args.trunk, args.init, args.evaluate_every, open_device(args.device))
 
 
 def common_options(description: str | None, config: str) -> argparse.ArgumentParser:
@@ -79,10 +85,27 @@ def common_options(description: str | None, config: str) -> argparse.ArgumentPar
     parser.add_argument("--init", type=Path, help="weights of an estimator on the same trunk (safetensors) to start from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
+    parser.add_argument("--device", help="cpu, cuda or cuda:N; by default a GPU where there is one")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw views; 0 = none beside the training's")
     parser.add_argument("--evaluate-every", type=int, default=500, help="steps between looks at the validation images")
     change = "change a value of the configuration, such as steps=500 or model.width=32; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="changes", help=change)
     return parser
+
+
+def open_device(name: str | None) -> torch.device:
+    """The device of that name, or the best one.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(1, device=name)
+        return torch.device(name)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        raise InputError(f"--device {name!r} cannot be used here: {error}") from error
 
 
 def open_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -187,7 +210,9 @@ def save(out: Path, model: str, state: dict[str, Tensor], **values: Any) -> dict
         state: the weights.
         values: ``config``, the network's configuration, and what else belongs to it, such as ``size``.
     """
-    halves = {name: value.half().contiguous() if value.is_floating_point() else value for name, value in state.items()}
+    halves = {
+        name: value.cpu().half().contiguous() if value.is_floating_point() else value.cpu() for name, value in state.items()
+    }
     metadata = {"model": model} | {name: json.dumps(value) for name, value in values.items()}
     save_file(halves, out / "weights.safetensors", metadata=metadata)
     return {name: value.float() if value.is_floating_point() else value for name, value in halves.items()}

@@ -19,8 +19,7 @@ from torch import Tensor
 from posert.models.cpm import CPM, CPMConfig, FinalBelief, center_map
 from training import judge
 from training.command import Run, fill, groups, open_run, save
-from training.data.people import PosePictures
-from training.loop import Average, run
+from training.loop import Average, descend, run
 from training.maps import heatmaps, with_background
 from training.pixels import CENTRED, SIGNED, Pixels, normalise
 
@@ -49,7 +48,7 @@ def build(job: Run) -> CPM:
     """The network of a configuration, its backbone filled from files."""
     model = CPM(CPMConfig(**job.settings["model"]))
     fill(model, job.settings, job.trunk, job.init, pixels(model.config))
-    return model.to(memory_format=torch.channels_last)
+    return model.to(job.device, memory_format=torch.channels_last)
 
 
 def train(model: CPM, job: Run) -> Average:
@@ -59,21 +58,21 @@ def train(model: CPM, job: Run) -> Average:
     takes = pixels(model.config)
     supervised = slice(None) if settings.get("intermediate_supervision", True) else slice(-1, None)
 
-    centre = center_map(size).expand(settings["batch"], -1, -1, -1) if model.config.center_map else None
+    device, centre = job.device, None
+    if model.config.center_map:
+        centre = center_map(size).to(device).expand(settings["batch"], -1, -1, -1)
 
     def step(number: int) -> dict[str, float]:
         views = job.sampler.batch(number, settings["batch"])
-        with torch.autocast("cpu", torch.bfloat16):
-            beliefs = model(normalise(views.images, takes), centre)
-        loss = belief_loss(beliefs[supervised], targets(views.keypoints, size), torch.from_numpy(views.known).float())
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        images, target = normalise(views.images, takes).to(device), targets(views.keypoints, size).to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            beliefs = model(images, centre)
+        loss = belief_loss(beliefs[supervised], target, torch.from_numpy(views.known).to(device).float())
+        descend(model, optimizer, loss)
         return {"loss": loss.item()}
 
     def evaluate(state: dict[str, Tensor], done: int) -> dict[str, Any]:
-        predicted = judged(model.config, state, job.validation, size)
+        predicted = judged(model.config, state, job)
         judge.write_pictures(job.out / f"validation-{done:06d}.png", predicted, job.validation)
         return {"pck": judge.score(predicted, job.validation)["pck"]}
 
@@ -81,14 +80,13 @@ def train(model: CPM, job: Run) -> Average:
     return run("CPM", *parts, step, *length, job.out, evaluate, job.evaluate_every)
 
 
-def judged(
-    config: CPMConfig, state: dict[str, Tensor], data: PosePictures, size: tuple[int, int], **options: Any
-) -> NDArray[np.float32]:
-    """What a network with these weights finds; options as of `judge.predict`."""
-    model = CPM(config).to(memory_format=torch.channels_last).eval()
+def judged(config: CPMConfig, state: dict[str, Tensor], job: Run, **options: Any) -> NDArray[np.float32]:
+    """What a network with these weights finds in the validation pictures; options as of `judge.predict`."""
+    model = CPM(config)
     model.load_state_dict(state)
-    network = FinalBelief(model)
-    return judge.predict(network, data, size, pixels=pixels(config), joints=config.joints, **options)
+    network = FinalBelief(model).eval().to(job.device, memory_format=torch.channels_last)
+    shape = {"pixels": pixels(config), "joints": config.joints, "device": job.device}
+    return judge.predict(network, job.validation, job.sampler.size, **shape, **options)
 
 
 def main() -> None:
@@ -96,9 +94,8 @@ def main() -> None:
     job = open_run(__doc__, "training/configs/cpm-s.toml", CPMConfig().joints)
     model = build(job)
     state = save(job.out, "cpm", train(model, job).state, **job.kept)
-    found = (model.config, state, job.validation, job.sampler.size)
-    scores = judge.score(judged(*found), job.validation)
-    scores["pck with flip test"] = judge.score(judged(*found, flip_test=True), job.validation)["pck"]
+    scores = judge.score(judged(model.config, state, job), job.validation)
+    scores["pck with flip test"] = judge.score(judged(model.config, state, job, flip_test=True), job.validation)["pck"]
     (job.out / "scores.json").write_text(json.dumps(scores, indent=1))
     print(json.dumps(scores, indent=1))
 

@@ -34,6 +34,7 @@ def predict(
     size: tuple[int, int],
     *,
     pixels: Pixels = SIGNED,
+    device: torch.device | str = "cpu",
     joints: int = 14,
     stride: int = 8,
     method: str = "softargmax",
@@ -46,6 +47,7 @@ def predict(
         data: pictures.
         size: rows and columns of the network's input.
         pixels: what the network takes.
+        device: where it is.
         joints: how many joints to read, the heatmaps' first ones.
         stride: input pixels a heatmap cell.
         method: of `posert.ops.decode_heatmaps`.
@@ -61,11 +63,11 @@ def predict(
         indices = range(start, min(start + 25, len(data)))
         images = [data.image(i) for i in indices]
         crops, transforms = ops.crop_resize(images, boxes[indices], size, 0.0, 1.0, fill=PADDING_VALUE)
-        batch = as_pixels(torch.from_numpy(crops), pixels).contiguous(memory_format=torch.channels_last)
+        batch = as_pixels(torch.from_numpy(crops), pixels).to(device, memory_format=torch.channels_last)
         maps = network(batch)[:, :joints]
         if flip_test:
             maps = 0.5 * (maps + network(batch.flip(-1))[:, :joints][:, flip].flip(-1))
-        found.append(ops.decode_heatmaps(maps.float().contiguous().numpy(), method, stride=stride, transforms=transforms))
+        found.append(ops.decode_heatmaps(maps.float().cpu().contiguous().numpy(), method, stride=stride, transforms=transforms))
     return np.concatenate(found)
 
 

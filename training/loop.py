@@ -48,6 +48,12 @@ class Average:
         self.updates = 0
         self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
 
+    def load(self, state: Mapping[str, Tensor], updates: int) -> None:
+        """Go on from an average that was kept."""
+        for name, value in self.state.items():
+            value.copy_(state[name])
+        self.updates = updates
+
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
         """Take one step towards the module's present weights."""
@@ -58,6 +64,14 @@ class Average:
                 self.state[name].lerp_(value, 1 - decay)
             else:
                 self.state[name].copy_(value)
+
+
+def descend(model: nn.Module, optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step of an optimizer, the gradient's norm limited to 1."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -109,7 +123,7 @@ def run(
         start = state["step"]
         for name, part in {**modules, **optimizers}.items():
             part.load_state_dict(state[name])
-        average.state, average.updates = state["average"], state["updates"]
+        average.load(state["average"], state["updates"])
     began = time.perf_counter()
     for number in track(range(start, steps), title, disable=start >= steps):
         for optimizer in optimizers.values():

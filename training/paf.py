@@ -28,11 +28,12 @@ from posert.models.paf import PAF, PAFConfig
 from posert.processing import Decoding
 from posert.skeleton import convert_keypoints
 from posert.types import Poses
+from training.ahead import Ahead, Sampler
 from training.augment import PADDING_VALUE
-from training.command import common_options, fill, groups, open_settings, save
+from training.command import common_options, fill, groups, open_device, open_settings, save
 from training.crowd import CrowdSampler, channel_weights, targets
 from training.data.crowd import SKELETON, load_coco, load_labelled
-from training.loop import Average, run
+from training.loop import Average, descend, run
 from training.maps import STRIDE
 from training.pictures import write_grid
 from training.pixels import CENTRED, SIGNED, Pixels, as_pixels, normalise
@@ -55,7 +56,7 @@ def paf_loss(
         weights: (N, h, w), of the cells.
         channels: (N, C) of fields and heatmaps, of `channel_weights`.
     """
-    total = torch.zeros(())
+    total = weights.new_zeros(())
     for maps in stages:
         for found, wanted, channel in zip(maps, target, channels, strict=True):
             total = total + ((found.float() - wanted).square() * (weights[:, None] * channel[..., None, None])).mean()
@@ -67,14 +68,14 @@ def predict(
     model: PAF, files: Sequence[Path], size: tuple[int, int] = VALIDATION_SIZE, decoding: Decoding = DECODING
 ) -> Predictions:
     """The people of whole pictures, found as `posert.Estimator` finds them, in coco17, by a model in evaluation mode."""
-    takes = pixels(model.config)
+    takes, device = pixels(model.config), next(model.parameters()).device
     keypoints, index = [np.zeros((0, len(SKELETON), 3), np.float32)], [np.zeros(0, np.int64)]
     for start in range(0, len(files), 8):
         images = [read_image(file) for file in files[start : start + 8]]
         crops, transforms = ops.crop_resize(images, letterbox(images, size), size, 0.0, 1.0, fill=PADDING_VALUE)
-        batch = as_pixels(torch.from_numpy(crops), takes).contiguous(memory_format=torch.channels_last)
-        pafs, heatmaps = model(batch)[-1]
-        maps = (heatmaps[:, :-1].contiguous().numpy(), pafs.contiguous().numpy())
+        batch = as_pixels(torch.from_numpy(crops), takes).to(device, memory_format=torch.channels_last)
+        pafs, heatmaps = (maps.cpu().contiguous() for maps in model(batch)[-1])
+        maps = (heatmaps[:, :-1].contiguous().numpy(), pafs.numpy())
         people, image = decode(*maps, transforms, np.array([image.shape[:2] for image in images]), STRIDE, decoding)
         keypoints.append(people)
         index.append(image + start)
@@ -118,34 +119,36 @@ def build(settings: dict[str, Any], trunk: Path | None = None, init: Path | None
 
 
 def train(
-    model: PAF, settings: dict[str, Any], sampler: CrowdSampler, validation: Path | None, out: Path, evaluate_every: int
+    model: PAF, settings: dict[str, Any], sampler: Sampler, validation: Path | None, out: Path, evaluate_every: int
 ) -> Average:
-    """Run to the last step, from the checkpoint if there is one; return the averaged weights."""
+    """Run to the last step where the model is, from the checkpoint if there is one; return the averaged weights."""
+    device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(groups(model, settings["rate"], settings["trunk_rate"]), weight_decay=0.01)
 
     def step(number: int) -> dict[str, float]:
         views = sampler.batch(number, settings["batch"])
-        with torch.autocast("cpu", torch.bfloat16):
-            found = model(normalise(views.images, pixels(model.config)))
-        weights = torch.from_numpy(views.weights)
-        loss = paf_loss(found, targets(views.people, sampler.size), weights, channel_weights(views.people))
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        images, weights = normalise(views.images, pixels(model.config)).to(device), torch.from_numpy(views.weights).to(device)
+        fields, heat = (maps.to(device) for maps in targets(views.people, sampler.size))
+        of_fields, of_heat = (channels.to(device) for channels in channel_weights(views.people))
+        with torch.autocast(device.type, torch.bfloat16):
+            found = model(images)
+        loss = paf_loss(found, (fields, heat), weights, (of_fields, of_heat))
+        descend(model, optimizer, loss)
         return {"loss": loss.item()}
 
     def evaluate(state: dict[str, Tensor], done: int) -> dict[str, float | None]:
         path = out / f"validation-{done:06d}.png"
-        return {} if validation is None else judged(model.config, state, validation, path)
+        return {} if validation is None else judged(model.config, state, validation, path, device)
 
     parts, length = ({"model": model}, {"optimizer": optimizer}), (settings["steps"], settings["batch"])
     return run("PAF", *parts, step, *length, out, evaluate, evaluate_every)
 
 
-def judged(config: PAFConfig, state: dict[str, Tensor], validation: Path, path: Path) -> dict[str, float | None]:
+def judged(
+    config: PAFConfig, state: dict[str, Tensor], validation: Path, path: Path, device: torch.device
+) -> dict[str, float | None]:
     """Scores of a network with these weights on the validation folder; pictures are written to `path`."""
-    model = PAF(config).to(memory_format=torch.channels_last).eval()
+    model = PAF(config).eval().to(device, memory_format=torch.channels_last)
     model.load_state_dict(state)
     dataset = evaluation.load_coco(validation)
     predictions = predict(model, dataset.files)
@@ -173,9 +176,10 @@ def main() -> None:
         sets.append((load_labelled(args.lspet, 0, 9500), shares["lspet"]))
     if not sets:
         parser.error("nothing to train on: give --crowd, --lsp or --lspet")
-    model = build(settings, args.trunk, args.init)
+    model = build(settings, args.trunk, args.init).to(open_device(args.device))
     sampler = CrowdSampler(sets, (settings["size"][0], settings["size"][1]), settings["seed"])
-    average = train(model, settings, sampler, args.validation, args.out, args.evaluate_every)
+    batches = Ahead(sampler, args.workers) if args.workers else sampler
+    average = train(model, settings, batches, args.validation, args.out, args.evaluate_every)
     save(args.out, "paf", average.state, config=settings["model"])
 
 

@@ -32,6 +32,10 @@ class Labels:
     used: Tensor
     weight: Tensor
 
+    def to(self, device: torch.device) -> Labels:
+        """The same, on a device."""
+        return Labels(self.target.to(device), self.used.to(device), self.weight.to(device))
+
 
 def gaussian_labels(parts: NDArray[np.float32], size: tuple[int, int], rng: np.random.Generator, negatives: float) -> Labels:
     """Soft labels: a Gaussian about each part, and cells of the background drawn at random.

@@ -21,12 +21,13 @@ from posert.errors import InputError
 from posert.models.structured import Structured, StructuredConfig
 from posert.trees import get_tree
 from training import judge
+from training.ahead import Sampler
 from training.command import Run, fill, groups, open_run, save
 from training.data.people import BODY, SKELETON, PosePictures
-from training.loop import Average, run
+from training.loop import Average, descend, run
 from training.part_labels import Anatomy, Labels, gaussian_labels, known_parts, observer_centric, ring_labels
 from training.pixels import SHIFTED, SIGNED, Pixels, normalise
-from training.views import Views, ViewSampler
+from training.views import Views
 
 
 def classification_loss(logits: Tensor, labels: Labels, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +56,7 @@ def classification_loss(logits: Tensor, labels: Labels, known: Tensor) -> tuple[
 class Labeller:
     """Turns views into labels, as the configuration says: soft ``"gaussian"`` ones or the released model's ``"rings"``."""
 
-    def __init__(self, settings: dict[str, Any], sampler: ViewSampler) -> None:
+    def __init__(self, settings: dict[str, Any], sampler: Sampler) -> None:
         """Prepare; rings need to learn the mixtures and the proportions of bodies first, from views.
 
         Raises:
@@ -113,7 +114,7 @@ def build(job: Run) -> Structured:
     if model.config.backbone == "vgg":
         initialise(model)
     fill(model, job.settings, job.trunk, job.init, pixels(model.config))
-    return model.to(memory_format=torch.channels_last)
+    return model.to(job.device, memory_format=torch.channels_last)
 
 
 def optimizer_of(model: Structured, settings: dict[str, Any]) -> torch.optim.Optimizer:
@@ -130,14 +131,12 @@ def train(model: Structured, job: Run, labeller: Labeller) -> Average:
 
     def step(number: int) -> dict[str, float]:
         views = job.sampler.batch(number, settings["batch"])
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(normalise(views.images, pixels(model.config)))
-        known = torch.from_numpy(known_parts(views.known, labeller.tree))
-        loss, plain = classification_loss(logits, labeller(views, number), known)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        images = normalise(views.images, pixels(model.config)).to(job.device)
+        with torch.autocast(job.device.type, torch.bfloat16):
+            logits = model(images)
+        known = torch.from_numpy(known_parts(views.known, labeller.tree)).to(job.device)
+        loss, plain = classification_loss(logits, labeller(views, number).to(job.device), known)
+        descend(model, optimizer, loss)
         return {"loss": plain.item()}
 
     def evaluate(state: dict[str, Tensor], done: int) -> dict[str, Any]:
@@ -163,7 +162,7 @@ def judged(config: StructuredConfig, state: dict[str, Tensor], job: Run, **optio
     Raises:
         InputError: the tree lacks a joint of the body.
     """
-    model = Structured(config).to(memory_format=torch.channels_last).eval()
+    model = Structured(config).eval().to(job.device, memory_format=torch.channels_last)
     model.load_state_dict(state)
     tree = get_tree(config.tree)
     joints = len(SKELETON) if set(SKELETON.joints) <= tree.joints.keys() else len(SKELETON.joints[BODY])
@@ -176,7 +175,8 @@ def judged(config: StructuredConfig, state: dict[str, Tensor], job: Run, **optio
         probabilities = model(images).float().softmax(1)
         return probabilities[:, :-1].unflatten(1, (len(tree), config.mixtures)).sum(2)[:, order]
 
-    return judge.predict(network, job.validation, job.sampler.size, pixels=pixels(config), joints=joints, **options)
+    shape = {"pixels": pixels(config), "joints": joints, "device": job.device}
+    return judge.predict(network, job.validation, job.sampler.size, **shape, **options)
 
 
 def main() -> None:

@@ -201,5 +201,5 @@ class FinalBelief(nn.Module):
         """Return the last stage's belief maps (N, joints + 1, H/8, W/8)."""
         center = None
         if self.model.config.center_map:
-            center = center_map((image.shape[2], image.shape[3])).expand(image.shape[0], -1, -1, -1)
+            center = center_map((image.shape[2], image.shape[3])).to(image.device).expand(image.shape[0], -1, -1, -1)
         return self.model(image, center)[-1]

@@ -13,7 +13,7 @@ pytest.importorskip("scipy", reason="training needs SciPy; pip install posert[tr
 
 from posert.errors import InputError
 from training import ablation
-from training.command import change_setting
+from training.command import change_setting, open_device
 
 
 def test_settings_are_changed() -> None:
@@ -24,6 +24,14 @@ def test_settings_are_changed() -> None:
     for text in ("steps", "steps=", "steps=a b", "steps.more=1", "nowhere.width=1", "=4"):
         with pytest.raises(InputError, match="NAME=VALUE"):
             change_setting(settings, text)
+
+
+def test_devices() -> None:
+    assert open_device("cpu").type == "cpu"
+    assert open_device(None).type in ("cpu", "cuda")
+    for name in ("cuda:99", "gpu"):
+        with pytest.raises(InputError, match="cannot be used here"):
+            open_device(name)
 
 
 def test_every_idea_is_a_setting_of_its_configuration() -> None:
