@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 APART = 6.0
 """Pixels of the enlarged map within which one peak alone is kept."""
 
+_REACH = int(APART)
+_BEYOND = np.hypot(*np.mgrid[-_REACH : _REACH + 1, -_REACH : _REACH + 1]) > APART
+
 
 def separate_peaks(
     heatmaps: NDArray[np.float32], threshold: float, *, stride: int = 1, max_peaks: int = 127
@@ -37,10 +40,13 @@ def separate_peaks(
         around = np.pad(values, 1)
         neighbours = (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:])
         found = (values > threshold) & np.logical_and.reduce([values > neighbour for neighbour in neighbours])
-        kept: list[NDArray[np.int64]] = []
-        for place in np.argwhere(found):
-            if all(((place - other) ** 2).sum() > APART**2 for other in kept):
-                kept.append(place)
-        for row, (y, x) in enumerate(kept[:max_peaks]):
-            out[item, joint, row] = (x, y, values[y, x])
+        row = 0
+        for y, x in np.argwhere(found):
+            if row < max_peaks and found[y, x]:  # none before it took its place
+                out[item, joint, row] = (x, y, values[y, x])
+                row += 1
+                top, left = max(y - _REACH, 0), max(x - _REACH, 0)
+                found[top : y + _REACH + 1, left : x + _REACH + 1] &= _BEYOND[top - y + _REACH :, left - x + _REACH :][
+                    : found.shape[0] - top, : found.shape[1] - left
+                ]
     return out
