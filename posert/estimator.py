@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from posert.detection import Detection, Detector
 from posert.engine import Engine, Session, open_for
 from posert.errors import InputError
-from posert.geometry import box_transforms, fit_aspect
 from posert.images import Color, assign_boxes, check_color, check_images, whole_boxes
-from posert.look import look
-from posert.scales import check_scales, rescale_maps, scale_boxes
+from posert.scales import check_scales
 from posert.scores import calibrated
 from posert.skeleton import Skeleton, get_skeleton
 from posert.stopwatch import Stopwatch
@@ -25,8 +23,6 @@ from posert.types import Image, Images, Poses
 
 FIND_EVERYBODY = ("paf",)
 """Papers whose models look at whole images."""
-
-_MAPS = ("heatmaps", "occlusion")
 
 
 class Estimator:
@@ -40,6 +36,8 @@ class Estimator:
         flip_test: whether every person is looked at twice, the second time mirrored, and the heatmaps are averaged: a little
             more accurate, twice the time.
         scales: at which every person is looked at; the heatmaps are averaged.
+        rotation_test: whether every person is looked at turned by 90, 180 and 270 degrees besides, and the surest look counts:
+            for people who lie or are upside down, four times the time.
         skeleton: the joints of the results.
     """
 
@@ -51,6 +49,7 @@ class Estimator:
         device: str | None = None,
         flip_test: bool = False,
         scales: float | Iterable[float] = 1.0,
+        rotation_test: bool = False,
         skeleton: str | Skeleton | None = None,
         detector: str | os.PathLike[str] | Detector | None = None,
     ) -> None:
@@ -64,6 +63,7 @@ class Estimator:
             flip_test: average with a second, mirrored look.
             scales: average looks at these sizes of the person, in 0.25..4 of the one that the model is made for, such as
                 ``(0.9, 1.0, 1.1)``; each costs as much time as a whole run.
+            rotation_test: look at people turned by quarter turns too, and keep the surest look of each.
             skeleton: joints wanted, such as ``"coco18"``; None = the model's own. Joints that the model does not find and that
                 do not follow from others (`posert.skeleton.convert_keypoints`) are missing.
             detector: says where the people are when `run` is given no boxes: the name or path of a model that finds everybody,
@@ -71,11 +71,11 @@ class Estimator:
                 arrays (n_i, 4) of tight boxes, x0, y0, x1, y1 in pixels.
 
         Raises:
-            InputError: the model is not for estimation, or finds everybody and was given scales or a detector; the skeleton is
-                unknown; the detector is neither a function nor a model that finds everybody.
+            InputError: the model is not for estimation, or finds everybody and was given scales, a rotation test or a detector;
+                the skeleton is unknown; the detector is neither a function nor a model that finds everybody.
             PosertError: see `posert.Engine.open`.
         """
-        self.flip_test = bool(flip_test)
+        self.flip_test, self.rotation_test = bool(flip_test), bool(rotation_test)
         self.scales = check_scales(scales)
         wanted = None if skeleton is None else get_skeleton(skeleton)
         self.engine, self._owned = open_for("estimation", engine, backend, device)
@@ -84,8 +84,9 @@ class Estimator:
         self._detection: Detection | None = None
         self.finds_people = self.finds_everybody or detector is not None
         try:
-            if self.finds_everybody and (detector is not None or self.scales != (1.0,)):
-                option = "scales" if detector is None else "the detector"
+            chosen = {"the detector": detector is not None, "scales": self.scales != (1.0,), "rotation_test": self.rotation_test}
+            if self.finds_everybody and any(chosen.values()):
+                option = next(name for name, given in chosen.items() if given)
                 raise InputError(f"{self.engine.manifest.name!r} finds everybody in whole images; leave {option} out")
             if detector is not None:
                 self._detection = Detection(detector, backend=backend, device=device)
@@ -139,7 +140,7 @@ class Estimator:
             InputError: images or boxes cannot be used; the message names which. Nothing has been run then.
             ExecutionError: the network failed.
         """
-        from posert.ops import decode_heatmaps
+        from posert.top_down import Looks, People, find_in_boxes
 
         color = check_color(color)
         arrays = check_images(images)
@@ -151,24 +152,13 @@ class Estimator:
             with watch.step("detect"):
                 boxes = self._detection.find(arrays, color)
         given, index = assign_boxes(arrays, boxes)
-        height, width = self.engine.manifest.preprocess.size
-        padding = 1.0 if boxes is None else self.engine.manifest.preprocess.box_scale
-        crops = fit_aspect(given, width / height, padding)
-        found, post = self.engine.manifest.skeleton, self.engine.manifest.postprocess
-        keypoints = np.empty((len(given), len(found), 3), np.float32)
-        occlusion = np.empty((len(given), len(found)), np.float32) if self._tells_occlusion() else None
-        largest = self.engine.manifest.batch_sizes[-1]
-        for start in range(0, len(given), largest):
-            part = slice(start, start + largest)
-            first, last = index[part][0], index[part][-1] + 1
-            maps, transforms = self._looks(arrays[first:last], crops[part], index[part] - first, color, watch)
-            with watch.step("decode"):
-                decode_heatmaps(maps["heatmaps"], post.method, stride=post.stride, transforms=transforms, out=keypoints[part])
-                if occlusion is not None:
-                    occlusion[part] = np.clip(maps["occlusion"].max((2, 3)), 0, 1)
+        manifest = self.engine.manifest
+        post, margin = manifest.postprocess, 1.0 if boxes is None else manifest.preprocess.box_scale
+        people, looks = People(arrays, given, index, margin, color), Looks(self.flip_test, self.scales, self.rotation_test)
+        keypoints, occlusion = find_in_boxes(people, manifest, self._workspace, watch, looks)
         keypoints[..., 2] = calibrated(keypoints[..., 2], *post.calibration)
         keypoints[keypoints[..., 2] < np.array(post.min_score, np.float32)] = (np.nan, np.nan, 0)
-        return Poses(keypoints, index, given, found, occlusion).convert(self.skeleton)
+        return Poses(keypoints, index, given, manifest.skeleton, occlusion).convert(self.skeleton)
 
     def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:
         """Run grey images through the network once for each batch size, so that the first real run is as fast as the next ones.
@@ -196,47 +186,6 @@ class Estimator:
             )
         poses = find_everybody(images, manifest, self._workspace, watch, color=color, flip_test=self.flip_test)
         return poses.convert(self.skeleton)
-
-    def _tells_occlusion(self) -> bool:
-        return any(output.name == "occlusion" for output in self.engine.manifest.network("estimator").outputs)
-
-    def _looks(
-        self,
-        images: list[Image],
-        crops: NDArray[np.float32],
-        index: NDArray[np.int64],
-        color: Color,
-        watch: Stopwatch,
-    ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
-        """The maps of one batch of people, averaged over the scales, and the transforms back to their images."""
-        if self.scales == (1.0,):
-            return self._look(images, crops, index, color, watch)
-        height, width = self.engine.manifest.preprocess.size
-        total: dict[str, NDArray[np.float32]] = {}
-        for scale in self.scales:
-            maps, _ = self._look(images, scale_boxes(crops, 1 / scale), index, color, watch)
-            with watch.step("decode"):
-                for name, one in maps.items():
-                    total[name] = total.get(name, np.float32(0)) + rescale_maps(one, 1 / scale) / np.float32(len(self.scales))
-        return total, box_transforms(crops, (height, width))
-
-    def _look(
-        self,
-        images: list[Image],
-        crops: NDArray[np.float32],
-        index: NDArray[np.int64],
-        color: Color,
-        watch: Stopwatch,
-    ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
-        """The network's maps of one batch of people, by name, one a joint, and the transforms back to their images."""
-        pre, flip = self.engine.manifest.preprocess, list(self.engine.manifest.skeleton.flip)
-        options: dict[str, Any] = {"color": color, "image_index": index}
-        found, transforms = look(images, crops, pre, self._workspace, watch, **options)
-        maps = {name: found[name][:, : len(flip)] for name in found if name in _MAPS}
-        if self.flip_test:
-            others, _ = look(images, crops, pre, self._workspace, watch, mirrored=True, **options)
-            maps = {name: (one + others[name][:, flip, :, ::-1]) * np.float32(0.5) for name, one in maps.items()}
-        return maps, transforms
 
     def _workspace(self, count: int) -> tuple[Session, NDArray[np.float32]]:
         """The calling thread's session, and its input buffer for `count` people."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ def look(
     *,
     color: Color,
     mirrored: bool = False,
+    turns: int = 0,
     image_index: NDArray[np.int64] | None = None,
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.float32]]:
     """Cut boxes out of images and run the network on them.
@@ -38,27 +40,32 @@ def look(
         watch: measures the steps crop and network.
         color: channel order of the images.
         mirrored: whether the crops are mirrored; the outputs are then those of mirrored images.
+        turns: quarter turns by which the network sees the crops turned counter-clockwise; the outputs are turned back. An odd
+            number needs boxes as wide as the network's input is high.
         image_index: int64 (M,): the image of each box; by default one box an image.
 
     Returns:
-        The network's outputs by name, and float32 (M, 2, 3): from network pixels to image pixels.
+        The network's outputs by name, and float32 (M, 2, 3): from the outputs' pixels to image pixels.
     """
     from posert.ops import crop_resize
 
     session, buffer = workspace(len(boxes))
-    channels = "rgb" if color == pre.channels else "bgr"
+    options: dict[str, Any] = {
+        "fill": pre.fill,
+        "channels": "rgb" if color == pre.channels else "bgr",
+        "image_index": image_index,
+    }
+    size = turned(pre.size, turns)
     with watch.step("crop"):
-        _, transforms = crop_resize(
-            images,
-            boxes,
-            pre.size,
-            pre.mean,
-            pre.scale,
-            fill=pre.fill,
-            channels=channels,
-            image_index=image_index,
-            flip=mirrored,
-            out=buffer,
-        )
+        crops = buffer if not turns else np.empty((*buffer.shape[:2], *size), np.float32)
+        _, transforms = crop_resize(images, boxes, size, pre.mean, pre.scale, flip=mirrored, out=crops, **options)
+        if turns:
+            buffer[...] = np.rot90(crops, turns, (2, 3))
     with watch.step("network"):
-        return session.run("estimator", {"image": buffer}), transforms
+        outputs = session.run("estimator", {"image": buffer})
+    return {name: np.rot90(maps, -turns, (2, 3)) for name, maps in outputs.items()} if turns else outputs, transforms
+
+
+def turned(size: tuple[int, int], turns: int) -> tuple[int, int]:
+    """Rows and columns after quarter turns."""
+    return (size[1], size[0]) if turns % 2 else size

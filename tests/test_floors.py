@@ -35,6 +35,7 @@ ROOMS = {
     "posert.engine": HEAVY | SCREEN | {"cv2"} | PIPELINES,
     "posert.estimator": HEAVY | SCREEN | {"posert.cli", "posert.transfer"},
     "posert.detection": HEAVY | SCREEN | PIPELINES,
+    "posert.top_down": HEAVY | SCREEN | PIPELINES,
     "posert.separate_peaks": HEAVY | SCREEN | {"posert.ops", "posert.engine"} | PIPELINES,
     "posert.bottom_up": HEAVY | SCREEN | PIPELINES,
     "posert.transfer": HEAVY | SCREEN | {"posert.cli"},

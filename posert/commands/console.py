@@ -23,6 +23,7 @@ Backend = Annotated[str | None, typer.Option(metavar="NAME", help="Runtime of th
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; by default the first that can run.")]
 
 FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
+RotationTest = Annotated[bool, typer.Option("--rotation-test", help="Look at turned people too: for who lies or is upside down.")]
 Scales = Annotated[str, typer.Option(metavar="NUMBERS", help="Average looks at these sizes of the person, such as 0.9,1,1.1.")]
 
 DEFAULT_MAX_PIXELS = 50e6

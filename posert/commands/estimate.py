@@ -20,6 +20,7 @@ from posert.commands.console import (
     FlipTest,
     Json,
     MaxPixels,
+    RotationTest,
     Scales,
     print_json,
     progress,
@@ -64,6 +65,7 @@ def run(
     skeleton: _Skeleton = None,
     flip_test: FlipTest = False,
     scales: Scales = "1",
+    rotation_test: RotationTest = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     backend: Backend = None,
     device: Device = None,
@@ -102,8 +104,8 @@ def run(
         size = check_image(path, max_pixels=max_pixels)
         if given is not None:
             check_boxes_inside(given[number], size, path.name)
-    looks: dict[str, Any] = {"flip_test": flip_test, "scales": read_scales(scales), "detector": detector}
-    estimator = Estimator(model, backend=backend, device=device, skeleton=skeleton, **looks)
+    looks: dict[str, Any] = {"flip_test": flip_test, "scales": read_scales(scales), "rotation_test": rotation_test}
+    estimator = Estimator(model, backend=backend, device=device, skeleton=skeleton, detector=detector, **looks)
     everyone: list[tuple[ImageInfo, Poses]] = []
     with nullcontext() if job.folder is None else staged_folder(job.folder) as folder:
         for path, image, poses in _estimate(estimator, job.pictures, given, max_pixels):

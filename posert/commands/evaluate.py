@@ -16,6 +16,7 @@ from posert.commands.console import (
     FlipTest,
     Json,
     MaxPixels,
+    RotationTest,
     Scales,
     print_json,
     print_table,
@@ -63,6 +64,7 @@ def run(
     batch_size: _BatchSize = 16,
     flip_test: FlipTest = False,
     scales: Scales = "1",
+    rotation_test: RotationTest = False,
     observer_centric: _Observer = False,
     out: _Out = None,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -104,9 +106,8 @@ def run(
     if dataset.areas is not None:
         require("faster_coco_eval", "COCO's average precision")
     where = _boxes(boxes, dataset) if detector is None else "detector"
-    with Estimator(
-        model, backend=backend, device=device, flip_test=flip_test, scales=read_scales(scales), detector=detector
-    ) as estimator:
+    looks: dict[str, Any] = {"flip_test": flip_test, "scales": read_scales(scales), "rotation_test": rotation_test}
+    with Estimator(model, backend=backend, device=device, detector=detector, **looks) as estimator:
         manifest = estimator.engine.manifest
         used = "none: the model finds all people by itself" if estimator.finds_everybody else detector or boxes
         with _bar(len(dataset.files)) as advance:
@@ -119,7 +120,7 @@ def run(
                 advance=advance,
             )
     evaluation = evaluate(predictions, dataset, manifest.skeleton, observer_centric=observer_centric)
-    about = {"model": manifest.name, "data": data, "subset": subset, "boxes": used, "flip_test": flip_test, "scales": scales}
+    about = {"model": manifest.name, "data": data, "subset": subset, "boxes": used, **looks}
     results = {**about, **evaluation.results}
     if out is not None:
         _write(out, results, evaluation, dataset, f"{manifest.name} on {data}")

@@ -280,6 +280,8 @@ class TestDetector:
             Estimator(tiny_crowd_bundle, detector=lambda images: [])
         with pytest.raises(InputError, match="leave scales out"):
             Estimator(tiny_crowd_bundle, scales=(0.5, 1))
+        with pytest.raises(InputError, match="leave rotation_test out"):
+            Estimator(tiny_crowd_bundle, rotation_test=True)
 
 
 @pytest.mark.parametrize(
