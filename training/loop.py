@@ -131,12 +131,13 @@ def run(
         losses = step(number)
         average.update(modules["model"])
         done = number + 1
-        if done % CHECKPOINT_EVERY == 0 or done == steps:
+        judged = done % evaluate_every == 0 or done == steps
+        if done % CHECKPOINT_EVERY == 0 or judged:
             parts = {name: part.state_dict() for name, part in {**modules, **optimizers}.items()}
             save_checkpoint(path, parts | {"average": average.state, "updates": average.updates, "step": done})
             speed = round((done - start) * batch / (time.perf_counter() - began), 1)
             line = {"step": done, **losses, "per_second": speed}
-            if done % evaluate_every == 0 or done == steps:
+            if judged:
                 line |= evaluate(average.state, done)
             with (out / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
