@@ -147,7 +147,7 @@ class Trainer:
     def step(self, views: Views) -> dict[str, float]:
         """Draw, teach the discriminators with what was drawn, then teach the generator."""
         device = self.job.device
-        image = normalise(views.images, pixels(self.config)).to(device)
+        image = normalise(views.images, pixels(self.config), device)
         stride = self.config.stride
         target = targets(views, self.job.sampler.size, stride, self.settings["sigma"]).to(device)
         known = torch.from_numpy(views.known).float().to(device)

@@ -165,9 +165,8 @@ def fill(model: nn.Module, settings: dict[str, Any], trunk: Path | None, init: P
         fits = {k: v.float() for k, v in load_file(init).items() if k in own and v.shape == own[k].shape}
         lacking = sorted(name for name in own if name.startswith("backbone.trunk.") and name not in fits)
         if lacking or not fits:
-            raise InputError(
-                f"{init} has no weights {lacking[:1]} that fit; --init needs those of an estimator on the same trunk"
-            )
+            missing = lacking[0] if lacking else "of this network"
+            raise InputError(f"{init} has no weights {missing} that fit; --init needs those of an estimator on the same trunk")
         model.load_state_dict(own | fits)
     for conv in [module for module in own_trunk.modules() if isinstance(module, nn.Conv2d)][: settings["frozen"]]:
         conv.requires_grad_(False)

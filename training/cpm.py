@@ -64,7 +64,7 @@ def train(model: CPM, job: Run) -> Average:
 
     def step(number: int) -> dict[str, float]:
         views = job.sampler.batch(number, settings["batch"])
-        images, target = normalise(views.images, takes).to(device), targets(views.keypoints, size).to(device)
+        images, target = normalise(views.images, takes, device), targets(views.keypoints, size).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             beliefs = model(images, centre)
         loss = belief_loss(beliefs[supervised], target, torch.from_numpy(views.known).to(device).float())

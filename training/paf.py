@@ -127,7 +127,7 @@ def train(
 
     def step(number: int) -> dict[str, float]:
         views = sampler.batch(number, settings["batch"])
-        images, weights = normalise(views.images, pixels(model.config)).to(device), torch.from_numpy(views.weights).to(device)
+        images, weights = normalise(views.images, pixels(model.config), device), torch.from_numpy(views.weights).to(device)
         fields, heat = (maps.to(device) for maps in targets(views.people, sampler.size))
         of_fields, of_heat = (channels.to(device) for channels in channel_weights(views.people))
         with torch.autocast(device.type, torch.bfloat16):

@@ -35,6 +35,7 @@ from training.loop import Average, cosine_rate, load_checkpoint, save_checkpoint
 from training.lpips import LPIPS
 from training.metrics import mask_ssim, ssim
 from training.pictures import write_grid
+from training.pixels import normalise
 
 SIZE = (market1501.HEIGHT, market1501.WIDTH)
 FACE = [0, 14, 15, 16, 17]  # nose, eyes, ears in coco18
@@ -72,15 +73,10 @@ class PairSampler:
         return source, pose, target
 
 
-def to_tensor(images: NDArray[np.uint8]) -> Tensor:
-    """uint8 (N, H, W, 3) to float32 (N, 3, H, W) in [-1, 1], channels last in memory (specs pg2, K-pre)."""
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float().sub_(127.5).mul_(1 / 127.5)
-
-
 def network_input(source: NDArray[np.uint8], pose: NDArray[np.float32]) -> Tensor:
     """The generator's input (N, 21, H, W): source picture and pose planes."""
     planes = torch.from_numpy(ops.rasterize_discs(pose, SIZE))
-    return torch.cat([to_tensor(source), planes], 1).contiguous(memory_format=torch.channels_last)
+    return torch.cat([normalise(source), planes], 1).contiguous(memory_format=torch.channels_last)
 
 
 def masked_l1(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -223,14 +219,14 @@ def train_stage(
             module.load_state_dict(state[name])
         for optimizer, saved in zip(stage.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        average.state, average.updates = state["average"], state["updates"]
+        average.load(state["average"], state["updates"])
     began, seen = time.perf_counter(), 0
     for step in track(range(start, settings["steps"]), f"PG2 {stage.name}", disable=start >= settings["steps"]):
         source, pose, target = sampler.batch(step, settings["batch"])
         mask = torch.from_numpy(ops.pose_mask(pose, SIZE)).float()
         for optimizer in stage.optimizers:
             set_rate(optimizer, cosine_rate(step, settings["steps"]))
-        losses = stage.step(network_input(source, pose), to_tensor(target), mask)
+        losses = stage.step(network_input(source, pose), normalise(target), mask)
         average.update(stage.model)
         seen += len(source)
         if (step + 1) % checkpoint_every == 0 or step + 1 == settings["steps"]:

@@ -44,14 +44,14 @@ TORCHVISION = Pixels(False, tuple(1 / (255 * s) for s in (0.229, 0.224, 0.225)),
 PUBLISHED = {"caffe": CAFFE, "torchvision": TORCHVISION}
 
 
-def normalise(images: NDArray[np.uint8], pixels: Pixels = SIGNED) -> Tensor:
-    """uint8 RGB (N, H, W, 3) to float32 (N, 3, H, W), channels last in memory."""
-    return as_pixels(torch.from_numpy(images).permute(0, 3, 1, 2).float(), pixels)
+def normalise(images: NDArray[np.uint8], pixels: Pixels = SIGNED, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 RGB (N, H, W, 3) to float32 (N, 3, H, W) on a device, channels last in memory; bytes travel there."""
+    return as_pixels(torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float(), pixels)
 
 
 def as_pixels(images: Tensor, pixels: Pixels) -> Tensor:
     """RGB values in 0..255, (N, 3, H, W), as a network takes them."""
-    scale, offset = (torch.tensor(values)[:, None, None] for values in (pixels.scale, pixels.offset))
+    scale, offset = (torch.tensor(values, device=images.device)[:, None, None] for values in (pixels.scale, pixels.offset))
     return (images.flip(1) if pixels.bgr else images) * scale + offset
 
 

@@ -131,7 +131,7 @@ def train(model: Structured, job: Run, labeller: Labeller) -> Average:
 
     def step(number: int) -> dict[str, float]:
         views = job.sampler.batch(number, settings["batch"])
-        images = normalise(views.images, pixels(model.config)).to(job.device)
+        images = normalise(views.images, pixels(model.config), job.device)
         with torch.autocast(job.device.type, torch.bfloat16):
             logits = model(images)
         known = torch.from_numpy(known_parts(views.known, labeller.tree)).to(job.device)

@@ -56,7 +56,7 @@ def test_pg2_overfits_and_adversarial_stage_runs(people: Market1501, tmp_path: P
 
     def inputs(step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         source, pose, target = sampler.batch(step % 2, 4)
-        return pg2.network_input(source, pose), pg2.to_tensor(target), torch.zeros(4, 1, 128, 64)
+        return pg2.network_input(source, pose), normalise(target), torch.zeros(4, 1, 128, 64)
 
     first = coarse.step(*inputs(0))["L1"]
     for step in range(60):
