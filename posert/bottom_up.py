@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posert.geometry import fit_aspect, person_boxes
+from posert.geometry import box_transforms, fit_aspect, person_boxes
 from posert.images import Color, whole_boxes
 from posert.look import Workspace, look
 from posert.manifest import Manifest
+from posert.mosaic import average_maps
 from posert.ops import PAF_LIMBS, assemble_people, find_peaks, limb_scores
 from posert.processing import Decoding
 from posert.separate_peaks import separate_peaks
@@ -21,7 +22,14 @@ from posert.types import Image, Poses
 
 
 def find_everybody(
-    images: Sequence[Image], manifest: Manifest, workspace: Workspace, watch: Stopwatch, *, color: Color, flip_test: bool
+    images: Sequence[Image],
+    manifest: Manifest,
+    workspace: Workspace,
+    watch: Stopwatch,
+    *,
+    color: Color,
+    flip_test: bool,
+    scales: Sequence[float] = (1.0,),
 ) -> Poses:
     """Find all people of all images.
 
@@ -32,35 +40,51 @@ def find_everybody(
         watch: measures the steps crop, network and decode.
         color: channel order of the images.
         flip_test: whether every image is looked at twice, the second time mirrored, and the maps are averaged.
+        scales: see `posert.mosaic.average_maps`.
 
     Returns:
         The people, image after image, in each from the surest to the least sure; `boxes` are those around their joints
         (`posert.geometry.person_boxes`).
     """
+    pre, post, largest = manifest.preprocess, manifest.postprocess, manifest.batch_sizes[-1]
+    cells = (pre.size[0] // post.stride, pre.size[1] // post.stride)
+
+    def see(images: Sequence[Image], boxes: NDArray[np.float32], index: NDArray[np.int64]) -> NDArray[np.float32]:
+        maps = []
+        for start in range(0, len(boxes), largest):
+            part = slice(start, start + largest)
+            looks = [
+                look(images, boxes[part], pre, workspace, watch, color=color, mirrored=mirrored, image_index=index[part])[0]
+                for mirrored in (False, True)[: 1 + flip_test]
+            ]
+            maps.append(_both(looks, manifest.skeleton))
+        return np.concatenate(maps)
+
     keypoints, index = [np.zeros((0, len(manifest.skeleton), 3), np.float32)], [np.zeros(0, np.int64)]
-    for start in range(0, len(images), manifest.batch_sizes[-1]):
-        part = images[start : start + manifest.batch_sizes[-1]]
-        found, image = _find_batch(part, manifest, workspace, watch, color, flip_test)
+    for start in range(0, len(images), largest):
+        batch = images[start : start + largest]
+        boxes = letterbox(batch, pre.size)
+        maps = average_maps(batch, boxes, scales, cells, see)
+        with watch.step("decode"):
+            heatmaps, pafs = maps[:, : len(manifest.skeleton)], maps[:, len(manifest.skeleton) :]
+            transforms = box_transforms(boxes, (maps.shape[2] * post.stride, maps.shape[3] * post.stride))
+            sizes = np.array([image.shape[:2] for image in batch], np.int64)
+            found, image = decode(heatmaps, pafs, transforms, sizes, post.stride, post.decoding)
         keypoints.append(found)
         index.append(image + start)
     people = np.concatenate(keypoints)
     return Poses(people, np.concatenate(index), person_boxes(people), manifest.skeleton)
 
 
-def _find_batch(
-    images: Sequence[Image], manifest: Manifest, workspace: Workspace, watch: Stopwatch, color: Color, flip_test: bool
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    pre, post, joints = manifest.preprocess, manifest.postprocess, len(manifest.skeleton)
-    boxes = letterbox(images, pre.size)
-    maps, transforms = look(images, boxes, pre, workspace, watch, color=color)
-    heatmaps, pafs = maps["heatmaps"][:, :joints], maps["pafs"]
-    if flip_test:
-        maps, _ = look(images, boxes, pre, workspace, watch, color=color, mirrored=True)
-        mirrored = mirror_back(maps["heatmaps"][:, :joints], maps["pafs"], manifest.skeleton)
-        heatmaps, pafs = ((a + b) * np.float32(0.5) for a, b in zip((heatmaps, pafs), mirrored, strict=True))
-    with watch.step("decode"):
-        sizes = np.array([image.shape[:2] for image in images], np.int64)
-        return decode(heatmaps, pafs, transforms, sizes, post.stride, post.decoding)
+def _both(looks: Sequence[dict[str, NDArray[np.float32]]], skeleton: Skeleton) -> NDArray[np.float32]:
+    """Heatmaps without the background, then fields, of one look or of two that mirror each other: (M, K + 2 L, h, w)."""
+    joints = len(skeleton)
+    maps = np.concatenate([looks[0]["heatmaps"][:, :joints], looks[0]["pafs"]], 1)
+    if len(looks) == 1:
+        return maps
+    mirrored = mirror_back(looks[1]["heatmaps"][:, :joints], looks[1]["pafs"], skeleton)
+    result: NDArray[np.float32] = (maps + np.concatenate(mirrored, 1)) * np.float32(0.5)
+    return result
 
 
 def letterbox(images: Sequence[Image], size: tuple[int, int]) -> NDArray[np.float32]:

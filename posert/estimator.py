@@ -35,7 +35,7 @@ class Estimator:
         finds_people: whether it needs no boxes: it finds everybody, or has a detector.
         flip_test: whether every person is looked at twice, the second time mirrored, and the heatmaps are averaged: a little
             more accurate, twice the time.
-        scales: at which every person is looked at; the heatmaps are averaged.
+        scales: at which every person, or image, is looked at; the heatmaps are averaged.
         rotation_test: whether every person is looked at turned by 90, 180 and 270 degrees besides, and the surest look counts:
             for people who lie or are upside down, four times the time.
         skeleton: the joints of the results.
@@ -62,7 +62,8 @@ class Estimator:
             device: see `posert.Engine.open`.
             flip_test: average with a second, mirrored look.
             scales: average looks at these sizes of the person, in 0.25..4 of the one that the model is made for, such as
-                ``(0.9, 1.0, 1.1)``; each costs as much time as a whole run.
+                ``(0.9, 1.0, 1.1)``; each costs as much time as a whole run. Of a model that finds everybody: sizes of the
+                image, 1 where it fits the network's input; larger ones are seen in tiles, for small people in large images.
             rotation_test: look at people turned by quarter turns too, and keep the surest look of each.
             skeleton: joints wanted, such as ``"coco18"``; None = the model's own. Joints that the model does not find and that
                 do not follow from others (`posert.skeleton.convert_keypoints`) are missing.
@@ -71,7 +72,7 @@ class Estimator:
                 arrays (n_i, 4) of tight boxes, x0, y0, x1, y1 in pixels.
 
         Raises:
-            InputError: the model is not for estimation, or finds everybody and was given scales, a rotation test or a detector;
+            InputError: the model is not for estimation, or finds everybody and was given a rotation test or a detector;
                 the skeleton is unknown; the detector is neither a function nor a model that finds everybody.
             PosertError: see `posert.Engine.open`.
         """
@@ -84,7 +85,7 @@ class Estimator:
         self._detection: Detection | None = None
         self.finds_people = self.finds_everybody or detector is not None
         try:
-            chosen = {"the detector": detector is not None, "scales": self.scales != (1.0,), "rotation_test": self.rotation_test}
+            chosen = {"the detector": detector is not None, "rotation_test": self.rotation_test}
             if self.finds_everybody and any(chosen.values()):
                 option = next(name for name, given in chosen.items() if given)
                 raise InputError(f"{self.engine.manifest.name!r} finds everybody in whole images; leave {option} out")
@@ -184,7 +185,9 @@ class Estimator:
             raise InputError(
                 f"{manifest.name!r} finds everybody in an image and takes no boxes; leave them out, or cut the images"
             )
-        poses = find_everybody(images, manifest, self._workspace, watch, color=color, flip_test=self.flip_test)
+        looks: Any = {"color": color, "flip_test": self.flip_test, "scales": self.scales}
+        poses = find_everybody(images, manifest, self._workspace, watch, **looks)
+        poses.keypoints[..., 2] = calibrated(poses.keypoints[..., 2], *manifest.postprocess.calibration)
         return poses.convert(self.skeleton)
 
     def _workspace(self, count: int) -> tuple[Session, NDArray[np.float32]]:

@@ -122,22 +122,29 @@ class Postprocess:
     def parse(cls, value: Any, paper: str, joints: tuple[str, ...]) -> Postprocess:
         """Check `postprocess` of a paper's model with these joints."""
         if paper == "paf":
-            entry = check_object(value, "postprocess", ("stride",), [option.name for option in fields(Decoding)])
-            return cls(stride=check_count(entry["stride"], "postprocess.stride", 1, 64), decoding=Decoding.parse(entry))
+            options = ["calibration", *(option.name for option in fields(Decoding))]
+            entry = check_object(value, "postprocess", ("stride",), options)
+            stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
+            return cls(stride, calibration=_calibration(entry), decoding=Decoding.parse(entry))
         if paper != "pg2":
             entry = check_object(value, "postprocess", ("stride", "method"), ("calibration", "min_score"))
             stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
             method = check_text(entry["method"], "postprocess.method", choices=_METHODS)
-            listed = check_list(entry.get("calibration", [1.0, 0.0]), "postprocess.calibration", 2, 2)
-            slope, intercept = (check_number(v, "postprocess.calibration", -100, 100) for v in listed)
-            if slope <= 0:
-                refuse("postprocess.calibration[0]", "a slope above 0", slope)
-            return cls(stride, method, (slope, intercept), _of_each_joint(entry.get("min_score", 0.0), joints))
+            return cls(stride, method, _calibration(entry), _of_each_joint(entry.get("min_score", 0.0), joints))
         entry = check_object(value, "postprocess", ("mask_radius", "mask_closing"))
         closing = check_count(entry["mask_closing"], "postprocess.mask_closing", 1, 255)
         if closing % 2 == 0:
             refuse("postprocess.mask_closing", "an odd number", closing)
         return cls(mask_radius=check_count(entry["mask_radius"], "postprocess.mask_radius", 0, 1024), mask_closing=closing)
+
+
+def _calibration(entry: dict[str, Any]) -> tuple[float, float]:
+    """Slope and intercept; without any, scores stay as they are."""
+    listed = check_list(entry.get("calibration", [1.0, 0.0]), "postprocess.calibration", 2, 2)
+    slope, intercept = (check_number(v, "postprocess.calibration", -100, 100) for v in listed)
+    if slope <= 0:
+        refuse("postprocess.calibration[0]", "a slope above 0", slope)
+    return slope, intercept
 
 
 def _of_each_joint(value: Any, joints: tuple[str, ...]) -> tuple[float, ...]:

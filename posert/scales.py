@@ -34,25 +34,29 @@ def scale_boxes(boxes: NDArray[np.float32], factor: float) -> NDArray[np.float32
     return np.concatenate([centre - half, centre + half], 1)
 
 
-def rescale_maps(maps: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
+def resample_maps(maps: NDArray[np.float32], cells: tuple[int, int], factor: float = 1.0) -> NDArray[np.float32]:
     """Bring maps of boxes that were enlarged by a factor back to the boxes themselves, bilinearly.
 
     Args:
         maps: float32 (N, K, h, w).
+        cells: rows and columns of the result.
         factor: below 1 the enlarged box shows less; what it does not show is 0.
 
     Returns:
-        float32 (N, K, h, w).
+        float32 (N, K, *cells); the maps themselves where nothing changes.
     """
-    rows, columns = _resampling(maps.shape[2], factor), _resampling(maps.shape[3], factor)
+    if factor == 1 and maps.shape[2:] == cells:
+        return maps
+    rows, columns = _resampling(cells[0], maps.shape[2], factor), _resampling(cells[1], maps.shape[3], factor)
     result: NDArray[np.float32] = np.matmul(rows @ maps, columns.T, dtype=np.float32)
     return result
 
 
 @functools.lru_cache(maxsize=64)
-def _resampling(cells: int, factor: float) -> NDArray[np.float32]:
-    """(cells, cells): how much each cell of an axis takes from each cell of the enlarged box's axis."""
-    middle = (cells - 1) / 2
-    position = (np.arange(cells) - middle) / factor + middle
-    weights = np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(cells)))
-    return np.asarray(weights, np.float32)
+def _resampling(cells: int, given: int, factor: float) -> NDArray[np.float32]:
+    """(cells, given): how much each cell of an axis takes from each cell of the enlarged box's axis; rims are repeated."""
+    position = ((np.arange(cells) + 0.5) / cells - 0.5) / factor * given + given / 2 - 0.5
+    seen = (position >= -0.5) & (position <= given - 0.5)
+    position = position.clip(0, given - 1)
+    weights = np.maximum(0.0, 1.0 - np.abs(position[:, None] - np.arange(given)))
+    return np.asarray(weights * seen[:, None], np.float32)

@@ -12,7 +12,7 @@ from posert.images import Color
 from posert.look import Workspace, look, turned
 from posert.manifest import Manifest
 from posert.ops import decode_heatmaps
-from posert.scales import rescale_maps, scale_boxes
+from posert.scales import resample_maps, scale_boxes
 from posert.stopwatch import Stopwatch
 from posert.types import Image
 
@@ -121,8 +121,8 @@ def _average(
         maps = _maps(batch, scale_boxes(batch.boxes, 1 / scale), manifest, workspace, watch, looks, turns)
         with watch.step("decode"):
             for name, one in maps.items():
-                whole = np.ascontiguousarray(one)
-                total[name] = total.get(name, np.float32(0)) + rescale_maps(whole, 1 / scale) / np.float32(len(looks.scales))
+                maps_here = resample_maps(np.ascontiguousarray(one), one.shape[2:], 1 / scale)
+                total[name] = total.get(name, np.float32(0)) + maps_here / np.float32(len(looks.scales))
     return total
 
 

@@ -36,6 +36,7 @@ ROOMS = {
     "posert.estimator": HEAVY | SCREEN | {"posert.cli", "posert.transfer"},
     "posert.detection": HEAVY | SCREEN | PIPELINES,
     "posert.top_down": HEAVY | SCREEN | PIPELINES,
+    "posert.mosaic": HEAVY | SCREEN | {"posert.ops", "posert.engine"} | PIPELINES,
     "posert.separate_peaks": HEAVY | SCREEN | {"posert.ops", "posert.engine"} | PIPELINES,
     "posert.bottom_up": HEAVY | SCREEN | PIPELINES,
     "posert.transfer": HEAVY | SCREEN | {"posert.cli"},

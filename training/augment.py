@@ -19,6 +19,7 @@ class Augmentation:
         padding: how much larger than the joints' box the view is, before scaling.
         scale: the person's size varies by factors from ``1 / scale`` to `scale`.
         rotation: degrees to either side.
+        any_rotation: chance that the view is turned by any angle instead, for people who lie or are upside down.
         shift: of the view's centre, as a fraction of its sides.
         occlusion: chance that rectangles are painted over the picture.
         colour: strength of brightness, contrast and tint changes.
@@ -27,6 +28,7 @@ class Augmentation:
     padding: float = 1.25
     scale: float = 1.35
     rotation: float = 40.0
+    any_rotation: float = 0.0
     shift: float = 0.05
     occlusion: float = 0.4
     colour: float = 0.25
@@ -59,6 +61,8 @@ def view(
     zoom = min(width / (box[2] - box[0]), height / (box[3] - box[1])) / amount.padding
     zoom *= np.exp(rng.uniform(-1, 1) * np.log(amount.scale))
     angle = np.deg2rad(rng.uniform(-1, 1) * amount.rotation) if rng.random() < 0.75 else 0.0
+    if rng.random() < amount.any_rotation:
+        angle = rng.uniform(-np.pi, np.pi)
     mirrored = rng.random() < 0.5
     linear = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if mirrored:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from posert.errors import InputError
 from posert.models.movenet import MoveNetTrunk
 from training.ahead import Ahead
+from training.augment import Augmentation
 from training.data.people import PosePictures
 from training.loop import seed_everything
 from training.pixels import PUBLISHED, Pixels, load_vgg
@@ -72,7 +73,8 @@ def open_run(description: str | None, config: str, default_joints: int) -> Run:
     size = (settings["size"][0], settings["size"][1])
     joints = settings["model"].get("joints", default_joints)
     folders = (args.lsp, args.lspet, args.synth, args.lspet_labels)
-    sampler, validation = open_sampler(*folders, settings["shares"], size, settings["seed"], joints)
+    amount = Augmentation(**settings.get("augmentation", {}))
+    sampler, validation = open_sampler(*folders, settings["shares"], size, settings["seed"], joints, amount)
     batches = Ahead(sampler, args.workers) if args.workers else sampler
     return Run(settings, batches, validation, args.out, args.trunk, args.init, args.evaluate_every, open_device(args.device))
 

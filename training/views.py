@@ -47,7 +47,12 @@ class ViewSampler:
     """Draws batches of augmented views; batch number and seed decide, so a run can resume anywhere."""
 
     def __init__(
-        self, sources: Sequence[tuple[Source, float]], size: tuple[int, int], seed: int, joints: int = len(SKELETON)
+        self,
+        sources: Sequence[tuple[Source, float]],
+        size: tuple[int, int],
+        seed: int,
+        joints: int = len(SKELETON),
+        amount: Augmentation | None = None,
     ) -> None:
         """Prepare.
 
@@ -56,11 +61,13 @@ class ViewSampler:
             size: rows and columns of the views.
             seed: of all chance.
             joints: how many of the skeleton's joints the views have: 14 for the body, 19 with the face.
+            amount: how strongly the views vary.
         """
         self.sources = [source for source, _ in sources]
         shares = np.array([share for _, share in sources], np.float64)
         self.shares = shares / shares.sum()
         self.size, self.seed, self.joints = size, seed, joints
+        self.amount = amount or Augmentation()
         self.flip = [k for k in SKELETON.flip if k < joints]
 
     def batch(self, number: int, count: int) -> Views:
@@ -70,7 +77,7 @@ class ViewSampler:
         for _ in range(count):
             person = self.sources[int(rng.choice(len(self.sources), p=self.shares))].draw(rng)
             label = np.concatenate([person.keypoints, person.known[:, None], person.occluded[:, None]], 1)[: self.joints]
-            image, label = view(person.image, label, person.box, self.size, self.flip, Augmentation(), rng)
+            image, label = view(person.image, label, person.box, self.size, self.flip, self.amount, rng)
             images.append(image)
             labels.append(label)
         label = np.stack(labels)
@@ -86,6 +93,7 @@ def open_sampler(
     size: tuple[int, int],
     seed: int,
     joints: int,
+    amount: Augmentation,
 ) -> tuple[ViewSampler, PosePictures]:
     """The usual mixture, and LSP's images 901 to 1000 for validation.
 
@@ -98,6 +106,7 @@ def open_sampler(
         size: as in `ViewSampler`.
         seed: likewise.
         joints: likewise.
+        amount: likewise.
 
     Raises:
         InputError: a set is not in its published layout.
@@ -109,4 +118,4 @@ def open_sampler(
         sources.append((load_lspet(lspet, labels=labels).part(LSPET_TRAINING.start, LSPET_TRAINING.stop), shares["lspet"]))
     if synth is not None and shares.get("rendered"):
         sources.append((RenderedPeople(synth), shares["rendered"]))
-    return ViewSampler(sources, size, seed, joints), real.part(LSP_VALIDATION.start, LSP_VALIDATION.stop)
+    return ViewSampler(sources, size, seed, joints, amount), real.part(LSP_VALIDATION.start, LSP_VALIDATION.stop)

@@ -24,7 +24,8 @@ Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or c
 
 FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
 RotationTest = Annotated[bool, typer.Option("--rotation-test", help="Look at turned people too: for who lies or is upside down.")]
-Scales = Annotated[str, typer.Option(metavar="NUMBERS", help="Average looks at these sizes of the person, such as 0.9,1,1.1.")]
+_SCALES = "Average looks at these sizes of the person, such as 0.9,1,1.1; of a picture of everybody: 1,2 for small people."
+Scales = Annotated[str, typer.Option(metavar="NUMBERS", help=_SCALES)]
 
 DEFAULT_MAX_PIXELS = 50e6
 PIPE_WIDTH = 120

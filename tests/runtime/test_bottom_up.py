@@ -80,6 +80,20 @@ def test_colour_order_and_flip_test(estimator, tiny_crowd_bundle):
             assert np.abs(poses.keypoints[person, :, :2] - crowds.joints(*cell) - [2, 0]).max() < 2
 
 
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_large_images_are_seen_in_tiles(tiny_crowd_bundle, flip_test):
+    cells = ((10, 12), (33, 24), (52, 36))  # the second lies where four tiles meet
+    shift = (2, 0) if flip_test else (0, 0)  # where both looks agree
+    large = scene(*cells, size=(384, 512), shift=shift)
+    with Estimator(tiny_crowd_bundle, scales=2, flip_test=flip_test) as estimator:
+        poses = estimator.run([large, scene((8, 12)), large[:200]])
+        np.testing.assert_array_equal(estimator.run([large]).keypoints, poses[poses.image_index == 0].keypoints)
+    found = poses[poses.image_index == 0].keypoints
+    assert len(found) == 3
+    for cell in cells:
+        assert np.abs(found[:, :, :2] - crowds.joints(*cell) - shift).max((1, 2)).min() < (2 if flip_test else 1)
+
+
 def test_people_cut_by_the_frame_lack_joints(estimator):
     poses = estimator.run(scene((16, 21))[None])  # the knees and ankles lie below the frame
     assert len(poses) == 1
@@ -278,8 +292,6 @@ class TestDetector:
             Estimator(tiny_estimator_bundle, detector=3)
         with pytest.raises(InputError, match="leave the detector out"):
             Estimator(tiny_crowd_bundle, detector=lambda images: [])
-        with pytest.raises(InputError, match="leave scales out"):
-            Estimator(tiny_crowd_bundle, scales=(0.5, 1))
         with pytest.raises(InputError, match="leave rotation_test out"):
             Estimator(tiny_crowd_bundle, rotation_test=True)
 

@@ -309,16 +309,16 @@ def test_scales_agree_about_where_joints_are(engine, estimator, estimator_offset
 
 def test_maps_of_larger_boxes_are_brought_back():
     """A plane that rises along both axes is read at the places that the smaller box has in the larger one."""
-    from posert.scales import rescale_maps
+    from posert.scales import resample_maps
 
     y, x = np.mgrid[:20, :13].astype(np.float32)
     maps = (2 * x + 3 * y)[None, None]
     middle = np.array([6, 9.5])
-    back = rescale_maps(maps, 1.6)
+    back = resample_maps(maps, maps.shape[2:], 1.6)
     expected = 2 * ((x - middle[0]) / 1.6 + middle[0]) + 3 * ((y - middle[1]) / 1.6 + middle[1])
     np.testing.assert_allclose(back[0, 0], expected, rtol=1e-5)
-    assert rescale_maps(maps, 0.5)[0, 0, 0, 0] == 0, "outside of what was seen"
-    np.testing.assert_allclose(rescale_maps(maps, 1.0), maps, rtol=1e-6)
+    assert resample_maps(maps, maps.shape[2:], 0.5)[0, 0, 0, 0] == 0, "outside of what was seen"
+    np.testing.assert_allclose(resample_maps(maps, maps.shape[2:]), maps, rtol=1e-6)
 
 
 def test_transforms_of_boxes():
