@@ -79,12 +79,13 @@ def open_run(description: str | None, config: str, default_joints: int) -> Run:
     return Run(settings, batches, validation, args.out, args.trunk, args.init, args.evaluate_every, open_device(args.device))
 
 
-def common_options(description: str | None, config: str) -> argparse.ArgumentParser:
-    """A command line with the options of every estimator's training; see `open_run`."""
+def common_options(description: str | None, config: str, *, trunk: bool = True) -> argparse.ArgumentParser:
+    """A command line with the options of every training; `trunk`: whether a backbone starts from weights of its own."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, default=Path(config), help="sizes, steps and rates")
-    parser.add_argument("--trunk", type=Path, help="weights (safetensors) of MoveNet's trunk or of VGG, as the backbone is")
-    parser.add_argument("--init", type=Path, help="weights of an estimator on the same trunk (safetensors) to start from")
+    if trunk:
+        parser.add_argument("--trunk", type=Path, help="weights (safetensors) of MoveNet's trunk or of VGG, as the backbone is")
+    parser.add_argument("--init", type=Path, help="weights of another run (safetensors) to start from, as far as they fit")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
     parser.add_argument("--device", help="cpu, cuda or cuda:N; by default a GPU where there is one")
@@ -163,15 +164,26 @@ def fill(model: nn.Module, settings: dict[str, Any], trunk: Path | None, init: P
     if trunk is not None:
         _fill_trunk(own_trunk, settings, trunk, taken)
     if init is not None:
-        own = model.state_dict()
-        fits = {k: v.float() for k, v in load_file(init).items() if k in own and v.shape == own[k].shape}
-        lacking = sorted(name for name in own if name.startswith("backbone.trunk.") and name not in fits)
-        if lacking or not fits:
-            missing = lacking[0] if lacking else "of this network"
-            raise InputError(f"{init} has no weights {missing} that fit; --init needs those of an estimator on the same trunk")
-        model.load_state_dict(own | fits)
+        filled = fill_fitting(model, init)
+        lacking = sorted(name for name in model.state_dict() if name.startswith("backbone.trunk.") and name not in filled)
+        if lacking:
+            raise InputError(f"{init} has no weights {lacking[0]} that fit; --init needs those of an estimator on the same trunk")
     for conv in [module for module in own_trunk.modules() if isinstance(module, nn.Conv2d)][: settings["frozen"]]:
         conv.requires_grad_(False)
+
+
+def fill_fitting(model: nn.Module, init: Path) -> set[str]:
+    """Take over the weights that fit by name and shape; return their names.
+
+    Raises:
+        InputError: none fits.
+    """
+    own = model.state_dict()
+    fits = {k: v.float() for k, v in load_file(init).items() if k in own and v.shape == own[k].shape}
+    if not fits:
+        raise InputError(f"{init} has no weights of this network that fit")
+    model.load_state_dict(own | fits)
+    return set(fits)
 
 
 def _fill_trunk(own: nn.Module, settings: dict[str, Any], trunk: Path, taken: Pixels) -> None:

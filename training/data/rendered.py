@@ -20,6 +20,19 @@ from training.data.people import BODY, FACE, SKELETON, Person, body_box
 HIDDEN, VISIBLE = 1, 2
 
 
+def open_renderer(root: Path | str) -> Any:
+    """The renderer of the package in a folder.
+
+    Raises:
+        MissingDependency: there is no such package, or it lacks something.
+    """
+    sys.path.append(str(root))
+    try:
+        return importlib.import_module("synthpeople").Renderer()
+    except ImportError as error:
+        raise MissingDependency(f"cannot import synthpeople from {root}: {error}; it needs numba and OpenCV") from error
+
+
 class RenderedPeople:
     """Pictures of one person, whose joints are known whether they are seen or not.
 
@@ -38,12 +51,7 @@ class RenderedPeople:
         Raises:
             MissingDependency: there is no such package, or it lacks something.
         """
-        sys.path.append(str(root))
-        try:
-            renderer: Any = importlib.import_module("synthpeople").Renderer
-        except ImportError as error:
-            raise MissingDependency(f"cannot import synthpeople from {root}: {error}; it needs numba and OpenCV") from error
-        self.renderer, self.preset, self.size = renderer(), preset, size
+        self.renderer, self.preset, self.size = open_renderer(root), preset, size
 
     def draw(self, rng: np.random.Generator) -> Person:
         """A person at random."""
