@@ -85,11 +85,10 @@ class TorchSession:
     def __init__(self, name: str) -> None:
         reason = "torch eager needs torch and the zoo's weights; pip install posert[export]"
         pytest.importorskip("torch", reason=reason)
-        self.recipes = pytest.importorskip("export.recipes", reason=reason)
-        self.recipe = self.recipes.load(name)
+        self.networks = {part.name: part for part in pytest.importorskip("export.recipes", reason=reason).load(name).networks}
 
     def run(self, network: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.recipes.run_reference(self.recipe, inputs)
+        return self.networks[network].run_reference(inputs)
 
 
 class PosertEstimator:

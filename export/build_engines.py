@@ -30,7 +30,6 @@ from posert import Bundle, Engine  # noqa: E402
 from posert.errors import PosertError  # noqa: E402
 from posert.media.images import list_images, read_image  # noqa: E402
 
-BATCHES = (1, 8, 32)
 STEPS = ("export", "build", "gate", "write")
 EMBEDDED, EXTRA = ROOT / "posert" / "zoo", ROOT / "zoo-extra"
 
@@ -57,29 +56,33 @@ def build(
     """
     recipe = recipes.load(name, weights)
     progress("export")
-    examples = {key: torch.zeros(2, *shape) for key, shape in recipe.inputs.items()}
-    data = export_onnx(recipe.exported, examples, recipe.outputs)
-    inputs, outputs = tensor_specs(data)
-    file = f"{recipe.network}.onnx"
+    networks, files = [], {}
+    for network in recipe.networks:
+        examples = {key: torch.zeros(2, *shape) for key, shape in network.inputs.items()}
+        data = export_onnx(network.exported, examples, network.outputs)
+        inputs, outputs = tensor_specs(data)
+        file = f"{network.name}.onnx"
+        files[file] = data
+        networks.append({"name": network.name, "file": file, "inputs": inputs, "outputs": outputs})
     document = dict(recipe.manifest) | {
         "format": "posert-bundle",
         "version": 1,
         "name": name,
-        "networks": [{"name": recipe.network, "file": file, "inputs": inputs, "outputs": outputs}],
-        "batch_sizes": list(BATCHES),
+        "networks": networks,
+        "batch_sizes": list(recipe.batch_sizes),
         "variants": [{"backend": "onnxruntime", "precision": precision, "parity": {}}],
     }
     with tempfile.TemporaryDirectory() as temporary:
         progress("build")
-        draft = Bundle.write(Path(temporary) / f"{name}.posert", document, {file: data})
+        draft = Bundle.write(Path(temporary) / f"{name}.posert", document, files)
         with Engine.open(draft.path, backend="onnxruntime", device="cpu", precision=precision) as engine:
             progress("gate")
-            report = parity.gate(recipe, engine.session(), precision, pictures, BATCHES)
+            report = parity.gate(recipe, engine.session(), precision, pictures)
     progress("write")
     document["variants"][0]["parity"] = report
     document["metrics"] = dict(document["metrics"]) | {"cost": {"GMAC a picture": round(multiply_accumulates(recipe) / 1e9, 3)}}
     folder = out or (EMBEDDED if recipe.embedded else EXTRA)
-    bundle = Bundle.write(folder / f"{name}.posert", document, {file: data})
+    bundle = Bundle.write(folder / f"{name}.posert", document, files)
     return {"name": name, "report": report, "bytes": bundle.path.stat().st_size}
 
 

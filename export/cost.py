@@ -1,4 +1,4 @@
-"""What one run of a network costs."""
+"""What one run of a model costs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from export.recipes import Recipe
 
 
 def multiply_accumulates(recipe: Recipe) -> int:
-    """Multiplications with addition in the convolutions and matrix products of the exported network, for one picture."""
-    inputs = [torch.zeros(1, *shape) for shape in recipe.inputs.values()]
+    """Multiplications with addition in the convolutions and matrix products of the exported networks, for one picture."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        recipe.exported.eval()(*inputs)
+        for network in recipe.networks:
+            network.exported.eval()(*(torch.zeros(1, *shape) for shape in network.inputs.values()))
     return counter.get_total_flops() // 2

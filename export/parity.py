@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.recipes import Recipe, run_reference
+from export.recipes import Recipe
 from posert import Estimator, Session, ops
 from posert.bottom_up import decode
 from posert.errors import BuildError, InputError
 from posert.geometry import fit_aspect, person_boxes, to_box
 from posert.people import find_people
 from posert.processing import Decoding
+from posert.redrawing.unseen import pose_maps
 from posert.skeleton import convert_keypoints, get_skeleton
 
 TOLERANCE = {"fp32": 1e-4}
@@ -25,16 +26,20 @@ KEYPOINT_TOLERANCE = 0.5
 
 
 def gate(
-    recipe: Recipe, session: Session, precision: str, pictures: Sequence[NDArray[np.uint8]], batches: Sequence[int]
+    recipe: Recipe,
+    session: Session,
+    precision: str,
+    pictures: Sequence[NDArray[np.uint8]],
+    batches: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-    """Compare a session with the float32 module.
+    """Compare a session with the float32 modules, network by network, each on the same inputs.
 
     Args:
         recipe: the model.
         session: an open session of the variant to judge.
         precision: the variant's precision, a key of `TOLERANCE`.
         pictures: uint8 (H, W, 3) pictures of people, any sizes; all of them at every batch size.
-        batches: batch sizes to run.
+        batches: batch sizes to run; None = the recipe's.
 
     Returns:
         The report that goes into the bundle: ``max_abs``, ``mean_abs``, ``tolerance``, ``batches``, ``images``, and for
@@ -43,38 +48,44 @@ def gate(
     Raises:
         BuildError: an output is not finite or differs by more than the tolerance.
     """
+    sizes = list(recipe.batch_sizes if batches is None else batches)
     inputs = prepare_inputs(recipe, pictures)
-    differences, cells = [], [0.0]
-    for batch in batches:
-        for part in _batches(inputs, batch):
-            expected, found = run_reference(recipe, part), session.run(recipe.network, part)
-            for name in recipe.outputs:
-                if not (np.isfinite(found[name]).all() and np.isfinite(expected[name]).all()):
-                    raise BuildError(f"{recipe.name}, {precision}: output {name!r} is not finite at batch {batch}")
-                difference = np.abs(found[name].astype(np.float64) - expected[name])
-                differences.append((float(difference.max()), float(difference.mean())))
-            if "pafs" in found:
-                cells.append(_people_distance(found, expected, recipe.manifest["postprocess"]))
-            elif "heatmaps" in found:
-                method = recipe.manifest["postprocess"]["method"]
-                joints = len(get_skeleton(recipe.manifest["skeleton"]))
-                cells.append(_keypoint_distance(found["heatmaps"][:, :joints], expected["heatmaps"][:, :joints], method))
+    differences, cells = [], []
+    for network in recipe.networks:
+        for batch in sizes:
+            for part in _batches(inputs[network.name], batch):
+                expected, found = network.run_reference(part), session.run(network.name, part)
+                for name in network.outputs:
+                    if not (np.isfinite(found[name]).all() and np.isfinite(expected[name]).all()):
+                        raise BuildError(f"{recipe.name}, {precision}: output {name!r} is not finite at batch {batch}")
+                    difference = np.abs(found[name].astype(np.float64) - expected[name])
+                    differences.append((float(difference.max()), float(difference.mean())))
+                if "heatmaps" in found:
+                    cells.append(_distance(found, expected, recipe.manifest))
     tolerance, largest = TOLERANCE[precision], max(most for most, _ in differences)
     report = {
         "max_abs": largest,
         "mean_abs": float(np.mean([mean for _, mean in differences])),
         "tolerance": tolerance,
-        "batches": list(batches),
+        "batches": sizes,
         "images": len(pictures),
     }
-    if "heatmaps" in recipe.outputs:
+    if cells:
         report["max_keypoint_cells"] = max(cells)
-    if not (largest <= tolerance and max(cells) <= KEYPOINT_TOLERANCE):
+    if not (largest <= tolerance and max(cells, default=0.0) <= KEYPOINT_TOLERANCE):
         raise BuildError(
             f"{recipe.name}, {precision}: the gate failed: largest difference {largest:.2e} (allowed {tolerance:.0e}), "
-            f"keypoints {max(cells):.2f} cells (allowed {KEYPOINT_TOLERANCE}); nothing was written"
+            f"keypoints {max(cells, default=0.0):.2f} cells (allowed {KEYPOINT_TOLERANCE}); nothing was written"
         )
     return report
+
+
+def _distance(found: Mapping[str, Any], expected: Mapping[str, Any], manifest: Mapping[str, Any]) -> float:
+    """Largest distance between the joints read from an estimator's outputs and from those of the reference, in cells."""
+    if "pafs" in found:
+        return _people_distance(found, expected, manifest["postprocess"])
+    joints = len(get_skeleton(manifest["skeleton"]))
+    return _keypoint_distance(found["heatmaps"][:, :joints], expected["heatmaps"][:, :joints], manifest["postprocess"]["method"])
 
 
 def _batches(inputs: Mapping[str, NDArray[np.float32]], batch: int) -> Iterator[dict[str, NDArray[np.float32]]]:
@@ -112,14 +123,16 @@ def _people(maps: Mapping[str, Any], post: Mapping[str, Any]) -> tuple[NDArray[n
     return decode(heatmaps, maps["pafs"], unmoved, sizes, stride, Decoding.parse(dict(post)))
 
 
-def prepare_inputs(recipe: Recipe, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, NDArray[np.float32]]:
-    """The network's inputs made from pictures as the pipelines make them, one a picture."""
+def prepare_inputs(recipe: Recipe, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """The inputs of every network, by its name, made from pictures as the pipelines make them, one a picture."""
     pre = recipe.manifest["preprocess"]
     size = (pre["size"][0], pre["size"][1])
-    whole = np.array([(0, 0, p.shape[1], p.shape[0]) for p in pictures], np.float32)
-    boxes = fit_aspect(whole, size[1] / size[0])
-    if recipe.network == "estimator":
-        return {"image": ops.crop_resize(pictures, boxes, size, pre["mean"], pre["scale"], fill=pre.get("fill"))[0]}
+    if recipe.manifest["task"] == "estimation":
+        whole = np.array([(0, 0, p.shape[1], p.shape[0]) for p in pictures], np.float32)
+        boxes = fit_aspect(whole, size[1] / size[0])
+        return {
+            "estimator": {"image": ops.crop_resize(pictures, boxes, size, pre["mean"], pre["scale"], fill=pre.get("fill"))[0]}
+        }
     poses = find_people(Estimator("cpm-s"), list(pictures))
     found = np.flatnonzero((poses.keypoints[..., 2] > 0).sum(1) >= 2)
     if not len(found):
@@ -127,6 +140,22 @@ def prepare_inputs(recipe: Recipe, pictures: Sequence[NDArray[np.uint8]]) -> dic
     frames = fit_aspect(person_boxes(poses.keypoints[found]), size[1] / size[0])
     people = [pictures[i] for i in found]
     images = ops.crop_resize(people, frames, size, pre["mean"], pre["scale"], fill=pre.get("fill"))[0]
-    keypoints = to_box(convert_keypoints(poses.keypoints[found], poses.skeleton, recipe.manifest["skeleton"]), frames, size)
-    planes = ops.rasterize_discs(np.roll(keypoints, 1, axis=0), size, pre["radius"])  # each person in the pose of another
-    return {"input": np.concatenate([images, planes], 1)}
+    joints = to_box(convert_keypoints(poses.keypoints[found], poses.skeleton, recipe.manifest["skeleton"]), frames, size)
+    others = np.roll(joints, 1, axis=0)  # each person in the pose of another
+    if recipe.manifest["paper"] == "unseen":
+        return _unseen_inputs(recipe, images, joints, others)
+    return {"generator": {"input": np.concatenate([images, ops.rasterize_discs(others, size, pre["radius"])], 1)}}
+
+
+def _unseen_inputs(
+    recipe: Recipe, images: NDArray[np.float32], joints: NDArray[np.float32], others: NDArray[np.float32]
+) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Each network is given what the references before it make."""
+    segmentation, inputs = recipe.networks[0], {}
+    maps, other_maps = (pose_maps(points, images.shape[2:]) for points in (joints, others))
+    inputs["segmentation"] = {"image": images, "pose": maps}
+    parts = ops.part_masks(segmentation.run_reference(inputs["segmentation"])["logits"], joints)
+    inputs["background"] = {"image": np.concatenate([images * parts[:, :1], parts[:, :1]], 1), "pose": maps}
+    moved = ops.warp_parts(images, parts[:, 1:], ops.part_transforms(others, joints)[:, 1:])
+    inputs["foreground"] = {"image": moved.reshape(len(images), -1, *images.shape[2:]), "pose": other_maps}
+    return inputs

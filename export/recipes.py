@@ -21,9 +21,36 @@ from posert.models.normalisation import freeze_batch_norm
 from posert.models.paf import PAF, FinalMaps, PAFConfig
 from posert.models.pg2 import Generator, PG2Config
 from posert.models.structured import Probabilities, Structured, StructuredConfig
+from posert.models.unseen import PARTS, Unseen, UnseenConfig
 from posert.skeleton import get_skeleton
 
 MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network of a model, ready to be exported.
+
+    Attributes:
+        name: its name in the bundle.
+        reference: the float32 module that the exported graph is compared with.
+        exported: the module that is exported: `reference`, or an equal one that runs faster.
+        inputs: shape of each input without the batch.
+        outputs: names of the outputs.
+    """
+
+    name: str
+    reference: nn.Module
+    exported: nn.Module
+    inputs: Mapping[str, tuple[int, ...]]
+    outputs: tuple[str, ...]
+
+    @torch.no_grad()
+    def run_reference(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Run the float32 module on NumPy inputs by name; return NumPy outputs by name."""
+        results = self.reference(*(torch.from_numpy(inputs[name]) for name in self.inputs))
+        results = results if isinstance(results, tuple) else (results,)
+        return {name: result.numpy() for name, result in zip(self.outputs, results, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -32,22 +59,16 @@ class Recipe:
 
     Attributes:
         name: zoo name.
-        reference: the float32 module that the exported graph is compared with.
-        exported: the module that is exported: `reference`, or an equal one that runs faster.
-        network: the network's name in the bundle.
-        inputs: shape of each input without the batch.
-        outputs: names of the outputs.
+        networks: in the order in which they are run.
         manifest: the manifest's descriptive fields.
+        batch_sizes: ascending; that the gate runs, and up to which the bundle may be run.
         embedded: whether the model is part of the installed package, or lies in the repository alone.
     """
 
     name: str
-    reference: nn.Module
-    exported: nn.Module
-    network: str
-    inputs: Mapping[str, tuple[int, ...]]
-    outputs: tuple[str, ...]
+    networks: tuple[Network, ...]
     manifest: Mapping[str, Any]
+    batch_sizes: tuple[int, ...] = (1, 8, 32)
     embedded: bool = True
 
 
@@ -102,7 +123,7 @@ def _cpm(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest
     model.load_state_dict(tensors)
     module = FinalBelief(model).eval()
     size = manifest["preprocess"]["size"]
-    return Recipe(name, module, module, "estimator", {"image": (3, *size)}, ("heatmaps",), manifest)
+    return Recipe(name, (Network("estimator", module, module, {"image": (3, *size)}, ("heatmaps",)),), manifest)
 
 
 def _paf(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
@@ -110,7 +131,7 @@ def _paf(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest
     model.load_state_dict(tensors)
     module = FinalMaps(model).eval()
     size = manifest["preprocess"]["size"]
-    return Recipe(name, module, module, "estimator", {"image": (3, *size)}, ("heatmaps", "pafs"), manifest)
+    return Recipe(name, (Network("estimator", module, module, {"image": (3, *size)}, ("heatmaps", "pafs")),), manifest)
 
 
 def _structured(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
@@ -136,7 +157,7 @@ def _normalised(name: str, build: Callable[[], nn.Module], outputs: tuple[str, .
     reference, exported = build(), build()
     freeze_batch_norm(exported)
     size = manifest["preprocess"]["size"]
-    return Recipe(name, reference, exported, "estimator", {"image": (3, *size)}, outputs, manifest)
+    return Recipe(name, (Network("estimator", reference, exported, {"image": (3, *size)}, outputs),), manifest)
 
 
 def _pg2(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
@@ -146,19 +167,28 @@ def _pg2(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest
     folded.refine.fold_twin_input()
     size = manifest["preprocess"]["size"]
     planes = 3 + len(get_skeleton(manifest["skeleton"]))
-    return Recipe(name, reference, folded, "generator", {"input": (planes, *size)}, ("coarse", "image"), manifest)
+    network = Network("generator", reference, folded, {"input": (planes, *size)}, ("coarse", "image"))
+    return Recipe(name, (network,), manifest)
+
+
+def _unseen(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest: dict[str, Any]) -> Recipe:
+    model = Unseen(UnseenConfig(**config)).eval()
+    model.load_state_dict(tensors)
+    height, width = manifest["preprocess"]["size"]
+    pose = (len(get_skeleton(manifest["skeleton"])), height // 2, width // 2)
+    networks = []
+    for network, channels, outputs in (
+        ("segmentation", 3, ("logits",)),
+        ("background", 4, ("background",)),
+        ("foreground", 3 * PARTS, ("foreground", "mask")),
+    ):
+        module = model.get_submodule(network)
+        networks.append(Network(network, module, module, {"image": (channels, height, width), "pose": pose}, outputs))
+    return Recipe(name, tuple(networks), manifest, batch_sizes=(1, 4, 8))
 
 
 _Builder = Callable[[str, dict[str, Tensor], dict[str, Any], dict[str, Any]], Recipe]
 _BUILDERS: dict[str, _Builder] = {
     **{"cpm": _cpm, "structured": _structured, "adversarial": _adversarial, "paf": _paf},
-    **{"pg2": _pg2},
+    **{"pg2": _pg2, "unseen": _unseen},
 }
-
-
-@torch.no_grad()
-def run_reference(recipe: Recipe, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the float32 module on NumPy inputs by name; return NumPy outputs by name."""
-    results = recipe.reference(*(torch.from_numpy(inputs[name]) for name in recipe.inputs))
-    results = results if isinstance(results, tuple) else (results,)
-    return {name: result.numpy() for name, result in zip(recipe.outputs, results, strict=True)}

@@ -28,7 +28,9 @@ _KEYS = (
 )
 _DTYPES = ("float32", "float16", "uint8", "int32", "int64", "bool")
 _TASKS = ("estimation", "transfer")
-_PAPERS = {**dict.fromkeys(("cpm", "structured", "adversarial", "paf"), "estimation"), "pg2": "transfer"}
+_ESTIMATORS, _TRANSFERS = ("cpm", "structured", "adversarial", "paf"), ("pg2", "unseen")
+_PAPERS = {**dict.fromkeys(_ESTIMATORS, "estimation"), **dict.fromkeys(_TRANSFERS, "transfer")}
+_PARTS = 10  # those of posert.ops.limb_priors.parts, beside the background
 _PAF_CHANNELS = 38  # two for each of posert.ops.PAF_LIMBS, which join the joints of coco18
 
 
@@ -134,7 +136,7 @@ class Manifest:
         name: the model's name, such as ``"cpm-s"``.
         task: ``"estimation"`` or ``"transfer"``.
         paper: whose network it is, and so what the inputs and outputs mean: ``"cpm"``, ``"structured"``, ``"adversarial"``,
-            ``"paf"`` or ``"pg2"``.
+            ``"paf"``, ``"pg2"`` or ``"unseen"``.
         description: one sentence.
         skeleton: the joints it finds or is driven by.
         networks: the networks, each with a file of its own.
@@ -265,34 +267,65 @@ def _licences(value: Any) -> dict[str, str]:
 
 
 def _check_contract(manifest: Manifest) -> None:
-    """Compare the network that the pipelines run with what they feed it and read from it."""
-    height, width = manifest.preprocess.size
-    joints = len(manifest.skeleton)
-    if manifest.task == "estimation":
-        stride = manifest.postprocess.stride
-        inputs = {"image": (3, height, width)}
-        cells = (height // stride, width // stride)
-        outputs = {"heatmaps": (joints + 1, *cells)}
-        if manifest.paper == "paf":
-            if manifest.skeleton.name != "coco18":
-                refuse("skeleton", '"coco18", whose joints the fields join', manifest.skeleton.name)
-            outputs["pafs"] = (_PAF_CHANNELS, *cells)
-        elif manifest.paper == "adversarial":  # it draws no background
-            outputs = dict.fromkeys(("heatmaps", "occlusion"), (joints, *cells))
-        network = manifest.network("estimator")
-    else:
-        inputs = {"input": (3 + joints, height, width)}
-        outputs = dict.fromkeys(("image", "coarse"), (3, height, width))
-        network = manifest.network("generator")
-        if "coarse" not in {t.name for t in network.outputs}:  # a model of one stage
-            del outputs["coarse"]
-    for side, wanted, tensors in (("inputs", inputs, network.inputs), ("outputs", outputs, network.outputs)):
-        found = {t.name: (t.dtype, t.shape) for t in tensors}
-        for name, shape in wanted.items():
-            if found.get(name) != ("float32", ("N", *shape)):
-                refuse(f"network {network.name!r}, {side}", f"{name!r}: float32 of shape {('N', *shape)}", found)
-    if len(network.inputs) != len(inputs):
-        refuse(f"network {network.name!r}, inputs", f"{list(inputs)} alone", [t.name for t in network.inputs])
+    """Compare the networks that the pipelines run with what they feed them and read from them."""
+    wanted = {"paf": _of_paf, "adversarial": _of_adversarial, "pg2": _of_pg2, "unseen": _of_unseen}
+    for name, (inputs, outputs) in wanted.get(manifest.paper, _of_estimator)(manifest).items():
+        network = manifest.network(name)
+        for side, shapes, tensors in (("inputs", inputs, network.inputs), ("outputs", outputs, network.outputs)):
+            found = {t.name: (t.dtype, t.shape) for t in tensors}
+            for tensor, shape in shapes.items():
+                if found.get(tensor) != ("float32", ("N", *shape)):
+                    refuse(f"network {name!r}, {side}", f"{tensor!r}: float32 of shape {('N', *shape)}", found)
+        if len(network.inputs) != len(inputs):
+            refuse(f"network {name!r}, inputs", f"{list(inputs)} alone", [t.name for t in network.inputs])
+
+
+_Shapes = dict[str, tuple[int, ...]]
+_Contract = dict[str, tuple[_Shapes, _Shapes]]
+
+
+def _of_estimator(manifest: Manifest) -> _Contract:
+    """Inputs and outputs of every network, by its name: one map a joint and one of the background."""
+    stride, (height, width) = manifest.postprocess.stride, manifest.preprocess.size
+    inputs: _Shapes = {"image": (3, height, width)}
+    outputs: _Shapes = {"heatmaps": (len(manifest.skeleton) + 1, height // stride, width // stride)}
+    return {"estimator": (inputs, outputs)}
+
+
+def _of_paf(manifest: Manifest) -> _Contract:
+    if manifest.skeleton.name != "coco18":
+        refuse("skeleton", '"coco18", whose joints the fields join', manifest.skeleton.name)
+    inputs, outputs = _of_estimator(manifest)["estimator"]
+    return {"estimator": (inputs, outputs | {"pafs": (_PAF_CHANNELS, *outputs["heatmaps"][1:])})}
+
+
+def _of_adversarial(manifest: Manifest) -> _Contract:
+    """It draws no background."""
+    inputs, outputs = _of_estimator(manifest)["estimator"]
+    maps = (len(manifest.skeleton), *outputs["heatmaps"][1:])
+    return {"estimator": (inputs, dict.fromkeys(("heatmaps", "occlusion"), maps))}
+
+
+def _of_pg2(manifest: Manifest) -> _Contract:
+    """A model of one stage has no coarse picture."""
+    size = manifest.preprocess.size
+    stages = {t.name for t in manifest.network("generator").outputs} & {"coarse"}
+    outputs: _Shapes = dict.fromkeys(("image", *stages), (3, *size))
+    return {"generator": ({"input": (3 + len(manifest.skeleton), *size)}, outputs)}
+
+
+def _of_unseen(manifest: Manifest) -> _Contract:
+    if manifest.skeleton.name != "cpm14":
+        refuse("skeleton", '"cpm14", whose joints make the parts', manifest.skeleton.name)
+    size = manifest.preprocess.size
+    if size[0] % 2 or size[1] % 2:
+        refuse("preprocess.size", "even numbers: the pose is seen at half the size", list(size))
+    pose: _Shapes = {"pose": (len(manifest.skeleton), size[0] // 2, size[1] // 2)}
+    return {
+        "segmentation": ({"image": (3, *size), **pose}, {"logits": (_PARTS + 1, *size)}),
+        "background": ({"image": (4, *size), **pose}, {"background": (3, *size)}),
+        "foreground": ({"image": (3 * _PARTS, *size), **pose}, {"foreground": (3, *size), "mask": (1, *size)}),
+    }
 
 
 def _canonical(document: Mapping[str, Any]) -> str:

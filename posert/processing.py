@@ -126,6 +126,9 @@ class Postprocess:
             entry = check_object(value, "postprocess", ("stride",), options)
             stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
             return cls(stride, calibration=_calibration(entry), decoding=Decoding.parse(entry))
+        if paper == "unseen":
+            check_object(value, "postprocess", ())
+            return cls()
         if paper != "pg2":
             entry = check_object(value, "postprocess", ("stride", "method"), ("calibration", "min_score"))
             stride = check_count(entry["stride"], "postprocess.stride", 1, 64)

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from posert.engine import Engine, Session, open_for
+from posert.engine import Engine, open_for
 from posert.errors import InputError
 from posert.estimator import Estimator, check_batch_sizes
 from posert.geometry import check_keypoints, fit_aspect, person_boxes, to_box
 from posert.images import Color, check_color, check_images, whole_boxes
 from posert.people import find_people
+from posert.redrawing import Drawn, Redrawing, open_redrawing
 from posert.stopwatch import Stopwatch
 from posert.types import Image, Images, Poses, TransferBatch, TransferResult
 
 _SAME_ASPECT = 0.02
-_WriteSource = Callable[[slice, NDArray[np.float32]], None]
+_Sources = Callable[[slice], tuple[Any, NDArray[np.int64]]]
+"""From a slice of the poses to their sources, prepared, and the index of each pose's source among them."""
 
 
 class Transfer:
@@ -106,7 +108,8 @@ class Transfer:
 
         Returns:
             N pictures of the network's size, in fresh memory, with what each step took in milliseconds: locate (where an
-            estimator was needed), crop, rasterize, network, to_uint8, mask.
+            estimator was needed), crop, then of PG2 rasterize, network, to_uint8, mask, and of Unseen Poses rasterize,
+            segmentation, part_masks, background, warp_parts, foreground, composite.
 
         Raises:
             InputError: images or poses cannot be used, or no person was found in a source image; the message names which.
@@ -116,16 +119,18 @@ class Transfer:
         images = check_images(batch.source, "source")
         keypoints, frames = self._frame(batch.target)
         watch = Stopwatch()
-        boxes = self._source_boxes(images, batch.source_pose, color, watch)
+        boxes, joints = self._locate(images, batch.source_pose, color, watch)
         target = to_box(keypoints, boxes if frames is None else frames, self.engine.manifest.preprocess.size)
 
-        def write_source(part: slice, out: NDArray[np.float32]) -> None:
-            self._crop(images[part], boxes[part], color, out)
+        def sources(part: slice) -> tuple[Any, NDArray[np.int64]]:
+            prepared = self._prepare(images[part], boxes[part], None if joints is None else joints[part], color, watch)
+            return prepared, np.arange(len(images[part]))
 
-        return self._draw(write_source, target, color, watch)
+        return self._draw(sources, target, color, watch)
 
     def prepare(self, source: Images, source_pose: Poses | None = None, *, color: Color = "rgb") -> PreparedSource:
-        """Do once what depends on the source alone: find the person, cut it out, bring it into the network's range.
+        """Do once what depends on the source alone: find the person, cut it out, bring it into the network's range; of Unseen
+        Poses also take it apart and fill the background.
 
         Args:
             source: N images, as in `posert.TransferBatch`.
@@ -143,10 +148,9 @@ class Transfer:
             raise InputError(
                 f"source_pose must be None or posert.Poses with one pose for each of the {len(images)} source images"
             )
-        boxes = self._source_boxes(images, source_pose, color, Stopwatch())
-        pictures = np.empty((len(images), 3, *self.engine.manifest.preprocess.size), np.float32)
-        self._crop(images, boxes, color, pictures)
-        return PreparedSource(self, pictures, boxes, color)
+        watch = Stopwatch()
+        boxes, joints = self._locate(images, source_pose, color, watch)
+        return PreparedSource(self, self._prepare(images, boxes, joints, color, watch), boxes, color)
 
     def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:
         """Run a grey picture through all steps once for each batch size, so that the first real run is as fast as the next ones.
@@ -162,25 +166,32 @@ class Transfer:
             images = np.full((size, *manifest.preprocess.size, 3), 128, np.uint8)
             self.run(TransferBatch(images, np.zeros((size, len(manifest.skeleton), 3), np.float32)))
 
-    def _source_boxes(self, images: list[Image], pose: Poses | None, color: Color, watch: Stopwatch) -> NDArray[np.float32]:
-        """The part of each source image that the network sees, float32 (N, 4)."""
-        height, width = self.engine.manifest.preprocess.size
-        aspect = width / height
-        boxes = whole_boxes(images)
-        odd = odd_images(images, (height, width))
-        if odd and pose is None:
+    def _locate(
+        self, images: list[Image], pose: Poses | None, color: Color, watch: Stopwatch
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """The part of each source image that the network sees, float32 (N, 4), and, where the model needs them, the joints in
+        its pixels, float32 (N, K, 3).
+        """
+        size = self.engine.manifest.preprocess.size
+        needs_joints = self._redrawing().needs_joints
+        boxes, odd = whole_boxes(images), odd_images(images, size)
+        wanted = list(range(len(images))) if needs_joints else odd
+        if not wanted:
+            return boxes, None if not needs_joints else np.zeros((0, len(self.engine.manifest.skeleton), 3), np.float32)
+        if pose is None:
             with watch.step("locate"):
-                found = find_people(self.estimator, [images[i] for i in odd], color=color).keypoints
-            lost = [i for i, person in zip(odd, found, strict=True) if not (person[:, 2] > 0).any()]
+                pose = find_people(self.estimator, [images[i] for i in wanted], color=color)
+            lost = [i for i, person in zip(wanted, pose.keypoints, strict=True) if not (person[:, 2] > 0).any()]
             if lost:
                 raise InputError(f"no person found in source images {lost[:10]}; give source_pose, or crop them to the person")
-            boxes[odd] = fit_aspect(person_boxes(found), aspect)
-        elif odd and pose is not None:
-            empty = [i for i in odd if not (pose.keypoints[i, :, 2] > 0).any()]
+        else:
+            pose = pose[np.array(wanted)]
+            empty = [i for i, person in zip(wanted, pose.keypoints, strict=True) if not (person[:, 2] > 0).any()]
             if empty:
-                raise InputError(f"source_pose has no joints for images {empty[:10]}, which must be cropped around the person")
-            boxes[odd] = fit_aspect(person_boxes(pose.keypoints[odd]), aspect)
-        return boxes
+                raise InputError(f"source_pose has no joints for images {empty[:10]}; the model must know where the person is")
+        cut = np.isin(wanted, odd)
+        boxes[odd] = fit_aspect(person_boxes(pose.keypoints[cut]), size[1] / size[0])
+        return boxes, to_box(pose.convert(self.engine.manifest.skeleton).keypoints, boxes, size) if needs_joints else None
 
     def _frame(self, target: Poses | NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """The target joints in the model's skeleton, (N, K, 3), and the boxes that become the pictures, if the target has any."""
@@ -191,70 +202,53 @@ class Transfer:
         height, width = manifest.preprocess.size
         return keypoints, None if target.boxes is None else fit_aspect(target.boxes, width / height)
 
-    def _crop(self, images: list[Image], boxes: NDArray[np.float32], color: Color, out: NDArray[np.float32]) -> None:
+    def _prepare(
+        self,
+        images: list[Image],
+        boxes: NDArray[np.float32],
+        joints: NDArray[np.float32] | None,
+        color: Color,
+        watch: Stopwatch,
+    ) -> Any:
+        """Cut the sources out, and do what depends on them alone."""
         from posert.ops import crop_resize
 
         pre = self.engine.manifest.preprocess
         channels = "rgb" if color == pre.channels else "bgr"
-        crop_resize(images, boxes, pre.size, pre.mean, pre.scale, fill=pre.fill, channels=channels, out=out)
+        with watch.step("crop"):
+            pictures, _ = crop_resize(images, boxes, pre.size, pre.mean, pre.scale, fill=pre.fill, channels=channels)
+        return self._redrawing().prepare(pictures, joints, watch)
 
-    def _draw(self, write_source: _WriteSource, target: NDArray[np.float32], color: Color, watch: Stopwatch) -> TransferResult:
-        """Run the network on all people, batch after batch.
+    def _draw(self, sources: _Sources, target: NDArray[np.float32], color: Color, watch: Stopwatch) -> TransferResult:
+        """Run the networks on all people, batch after batch.
 
         Args:
-            write_source: writes the source pictures of a slice of the people into float32 (n, 3, H, W).
+            sources: gives the sources of each batch.
             target: (N, K, 3) in network pixels.
             color: channel order of the result.
             watch: adds up the steps.
         """
-        from posert.ops import pose_mask, to_uint8
-
-        manifest = self.engine.manifest
+        manifest, redrawing = self.engine.manifest, self._redrawing()
         height, width = manifest.preprocess.size
         count, largest = len(target), manifest.batch_sizes[-1]
         images = np.empty((count, height, width, 3), np.uint8)
-        stages = {tensor.name for tensor in manifest.network("generator").outputs}
-        coarse = np.empty_like(images) if "coarse" in stages else None
-        mask = np.empty((count, 1, height, width), np.uint8)
+        coarse = np.empty_like(images) if redrawing.has_coarse else None
+        drawn = Drawn(images, coarse, np.empty((count, height, width), np.uint8))
         for start in range(0, count, largest):
             part = slice(start, min(start + largest, count))
-            outputs = self._run_batch(write_source, part, target[part], watch)
-            with watch.step("to_uint8"):
-                to_uint8(outputs["image"], out=images[part])
-                if coarse is not None:
-                    to_uint8(outputs["coarse"], out=coarse[part])
-            with watch.step("mask"):
-                post = manifest.postprocess
-                pose_mask(target[part], (height, width), radius=post.mask_radius, closing=post.mask_closing, out=mask[part])
+            prepared, index = sources(part)
+            redrawing.draw(prepared, index, target[part], drawn.part(part), watch)
         if color != manifest.preprocess.channels:
             images = np.ascontiguousarray(images[..., ::-1])
             coarse = None if coarse is None else np.ascontiguousarray(coarse[..., ::-1])
-        return TransferResult(images, coarse, mask[:, 0], watch.stage_ms)
+        return TransferResult(images, coarse, drawn.mask, watch.stage_ms)
 
-    def _run_batch(
-        self, write_source: _WriteSource, part: slice, target: NDArray[np.float32], watch: Stopwatch
-    ) -> dict[str, NDArray[Any]]:
-        """Fill the calling thread's input buffer and run the network."""
-        from posert.ops import rasterize_discs
-
-        workspace = self._workspace(len(target))
-        buffer, drawn = workspace.buffer[: len(target)], workspace.drawn[: len(target)]
-        pre = self.engine.manifest.preprocess
-        with watch.step("crop"):
-            write_source(part, buffer[:, :3])
-        with watch.step("rasterize"):
-            rasterize_discs(target, pre.size, pre.radius, previous=drawn, out=buffer[:, 3:])
-            drawn[:] = target
-        with watch.step("network"):
-            return workspace.session.run("generator", {"input": buffer})
-
-    def _workspace(self, count: int) -> _Workspace:
-        workspace: _Workspace | None = getattr(self._local, "workspace", None)
-        if workspace is None or len(workspace.buffer) < count:
-            session = self.engine.session() if workspace is None else workspace.session
-            workspace = _Workspace(session, count, len(self.engine.manifest.skeleton), self.engine.manifest.preprocess.size)
-            self._local.workspace = workspace
-        return workspace
+    def _redrawing(self) -> Redrawing:
+        """The calling thread's own, with a session and buffers."""
+        if not hasattr(self._local, "redrawing"):
+            self._local.redrawing = open_redrawing(self.engine.manifest, self.engine.session())
+        redrawing: Redrawing = self._local.redrawing
+        return redrawing
 
 
 def odd_images(images: list[Image], size: tuple[int, int]) -> list[int]:
@@ -268,20 +262,6 @@ def odd_images(images: list[Image], size: tuple[int, int]) -> list[int]:
     return [i for i, image in enumerate(images) if abs(image.shape[1] / image.shape[0] / aspect - 1) > _SAME_ASPECT]
 
 
-class _Workspace:
-    """One thread's session and network input: pictures in the first three channels, one pose plane a joint in the others.
-
-    Attributes:
-        buffer: float32 (n, 3 + K, H, W).
-        drawn: float32 (n, K, 3): the joints whose discs the pose planes hold now.
-    """
-
-    def __init__(self, session: Session, count: int, joints: int, size: tuple[int, int]) -> None:
-        self.session = session
-        self.buffer = np.full((count, 3 + joints, *size), -1, np.float32)
-        self.drawn = np.full((count, joints, 3), np.nan, np.float32)
-
-
 class PreparedSource:
     """N source people, ready to be drawn in any number of poses; from `Transfer.prepare`. Threads may share it.
 
@@ -289,15 +269,15 @@ class PreparedSource:
         boxes: float32 (N, 4): the part of each source image that is seen, as x0, y0, x1, y1 in pixels.
     """
 
-    def __init__(self, transfer: Transfer, pictures: NDArray[np.float32], boxes: NDArray[np.float32], color: Color) -> None:
+    def __init__(self, transfer: Transfer, sources: Any, boxes: NDArray[np.float32], color: Color) -> None:
         """Use `Transfer.prepare`."""
         self.boxes = boxes
         self._transfer = transfer
-        self._pictures = pictures
+        self._sources = sources
         self._color = color
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self.boxes)
 
     def run(self, target: Poses | NDArray[np.float32], source_index: ArrayLike | None = None) -> TransferResult:
         """Draw the source people in poses.
@@ -319,10 +299,7 @@ class PreparedSource:
         size = self._transfer.engine.manifest.preprocess.size
         points = to_box(keypoints, self.boxes[index] if frames is None else frames, size)
 
-        def write_source(part: slice, out: NDArray[np.float32]) -> None:
-            np.take(self._pictures, index[part], axis=0, out=out)
-
-        return self._transfer._draw(write_source, points, self._color, Stopwatch())
+        return self._transfer._draw(lambda part: (self._sources, index[part]), points, self._color, Stopwatch())
 
     def _index(self, poses: int, source_index: ArrayLike | None) -> NDArray[np.int64]:
         if source_index is None:

@@ -39,6 +39,8 @@ ROOMS = {
     "posert.mosaic": HEAVY | SCREEN | {"posert.ops", "posert.engine"} | PIPELINES,
     "posert.separate_peaks": HEAVY | SCREEN | {"posert.ops", "posert.engine"} | PIPELINES,
     "posert.bottom_up": HEAVY | SCREEN | PIPELINES,
+    "posert.redrawing.pg2": HEAVY | SCREEN | PIPELINES,
+    "posert.redrawing.unseen": HEAVY | SCREEN | PIPELINES,
     "posert.transfer": HEAVY | SCREEN | {"posert.cli"},
     "posert.backends.onnxruntime": (HEAVY - {"onnxruntime"}) | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
     "posert.draw": HEAVY | SCREEN | {"posert.engine"} | PIPELINES,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posert import ops
+from posert.redrawing.unseen import pose_maps
 from posert.skeleton import get_skeleton
 from training.data.pairs import Clip, Frame, RenderedPairs
 from training.pixels import SIGNED, normalise
@@ -21,8 +22,6 @@ FLIP = list(get_skeleton("cpm14").flip)
 # The parts' mirror images, by their numbers in a map of parts.
 _MIRRORED = np.arange(256, dtype=np.uint8)
 _MIRRORED[2:10] = [4, 5, 2, 3, 8, 9, 6, 7]
-POSE_SIGMA = 3.5
-"""Of pose maps, in pixels of frames 256 pixels high."""
 
 
 @dataclass(frozen=True)
@@ -232,9 +231,3 @@ def inputs(pairs: Pairs, device: torch.device | str = "cpu") -> Inputs:
         torch.from_numpy(ops.part_transforms(pairs.target_joints, pairs.source_joints)).to(device),
         torch.from_numpy(pose_maps(pairs.target_joints, size)).to(device),
     )
-
-
-def pose_maps(joints: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Gaussian maps (N, 14, H / 2, W / 2) of joints in pixels of the picture (specs K3)."""
-    half = (size[0] // 2, size[1] // 2)
-    return ops.rasterize_gaussians(joints, half, POSE_SIGMA * size[0] / 256, stride=2, offset=0.0, inside_only=True)

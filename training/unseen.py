@@ -1,6 +1,6 @@
 """Train the networks of Synthesizing Images of Humans in Unseen Poses on pairs of frames. Specs unseen_poses, sections 4 and 9.
 
-    python -m training.unseen --config training/configs/unseen-s.toml --synth synth --clips clips --weights vgg --out runs/unseen-s
+    python -m training.unseen --synth synth --clips clips --weights vgg --out runs/unseen-s
 
 Rendered pairs are drawn while it runs, pairs of frames come from clips. Stops and starts again at will: a run goes on from its
 last checkpoint. With ``adversarial`` above 0 a discriminator judges the pictures besides (the paper's second stage; start it with

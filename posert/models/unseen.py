@@ -1,10 +1,10 @@
 """Synthesizing images of humans in unseen poses (Balakrishnan et al., CVPR 2018, arXiv 1804.07739; specs unseen_poses).
 
 Three U-Nets with fixed geometry between them: `SourceSegmentation` cuts the source into parts, which are moved to where the
-target pose has them; `ForegroundSynthesis` makes a person of them, `BackgroundSynthesis` fills what the person hid, and a mask lays
-one over the other. `Unseen` is all of it, for training; the networks are exported one by one, so that what depends on the source
-alone is computed once. `UNetBaseline` is the single network that the paper compares itself with. Convolutions pad as TensorFlow's
-SAME does.
+target pose has them; `ForegroundSynthesis` makes a person of them, `BackgroundSynthesis` fills what the person hid, and a mask
+lays one over the other. `Unseen` is all of it, for training; the networks are exported one by one, so that what depends on the
+source alone is computed once. `UNetBaseline` is the single network that the paper compares itself with. Convolutions pad as
+TensorFlow's SAME does.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class ForegroundSynthesis(nn.Module):
         """
         features = self.unet(layers, pose)
         made = self.head(features)
-        parts = layers.unflatten(1, (PARTS, 3)).sum(1)
+        parts = layers.reshape(-1, PARTS, 3, *layers.shape[2:]).sum(1)
         return parts + 0.5 * made if self.residual else torch.tanh(made), torch.sigmoid(self.mask(features))
 
 
@@ -280,9 +280,9 @@ def warp(source: Tensor, masks: Tensor, transforms: Tensor) -> Tensor:
         pixels = torch.stack([x, y, torch.ones_like(x)], -1).float().flatten(0, 1)
         places = pixels @ transforms.float().flatten(0, 1).transpose(1, 2)
         last = torch.tensor([width + 1.0, height + 1.0], device=source.device)
-        grid = ((places + 1) / last * 2 - 1).unflatten(1, (height, width))
+        grid = ((places + 1) / last * 2 - 1).reshape(count * parts, height, width, 2)
         moved = functional.grid_sample(padded, grid, padding_mode="border", align_corners=True)
-    return moved.unflatten(0, (count, parts)).flatten(1, 2)
+    return moved.reshape(count, 3 * parts, height, width)
 
 
 class Discriminator(nn.Module):

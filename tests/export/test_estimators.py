@@ -56,14 +56,14 @@ def test_exported_estimator(paper: str, tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "model.toml").write_text(description)
     monkeypatch.setattr(recipes, "MODELS", tmp_path)
 
-    recipe = recipes.load("model")
-    assert list(recipe.outputs) == list(channels)
-    data = export_onnx(recipe.exported, {"image": torch.zeros(2, 3, *SIZE)}, recipe.outputs)
+    (part,) = recipes.load("model").networks
+    assert list(part.outputs) == list(channels)
+    data = export_onnx(part.exported, {"image": torch.zeros(2, 3, *SIZE)}, part.outputs)
     inputs, outputs = tensor_specs(data)
     assert {spec["name"]: spec["shape"] for spec in outputs} == {name: ["N", c, 8, 4] for name, c in channels.items()}
     image = np.random.default_rng(0).uniform(-1, 1, (3, 3, *SIZE)).astype(np.float32)
-    found = onnxruntime.InferenceSession(data).run(list(recipe.outputs), {"image": image})
-    for one, (name, expected) in zip(found, recipes.run_reference(recipe, {"image": image}).items(), strict=True):
+    found = onnxruntime.InferenceSession(data).run(list(part.outputs), {"image": image})
+    for one, (name, expected) in zip(found, part.run_reference({"image": image}).items(), strict=True):
         np.testing.assert_allclose(one, expected, atol=1e-4 * max(1, np.abs(expected).max()), err_msg=name)
     if paper == "structured":
         np.testing.assert_allclose(found[0].sum(1), 1, atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -141,8 +142,8 @@ def test_a_failed_gate_writes_nothing(
     def tampered(name: str, weights: Path | None = None) -> recipes.Recipe:
         recipe, other = load(name, weights), load(name, weights)
         with torch.no_grad():
-            list(other.exported.parameters())[-1][3] += 2e-3
-        return recipes.Recipe(**{**recipe.__dict__, "exported": other.exported})
+            list(other.networks[0].exported.parameters())[-1][3] += 2e-3
+        return replace(recipe, networks=(replace(recipe.networks[0], exported=other.networks[0].exported),))
 
     monkeypatch.setattr(build_engines.recipes, "load", tampered)
     with pytest.raises(BuildError, match="the gate failed"):
@@ -155,7 +156,7 @@ def test_the_gate_refuses_what_is_not_finite(cpm_weights: Path, pictures: list[n
 
     class Broken:
         def run(self, network: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            outputs = recipes.run_reference(recipe, inputs)
+            outputs = recipe.networks[0].run_reference(inputs)
             outputs["heatmaps"][-1, 2, 3, 4] = np.nan
             return outputs
 
@@ -166,11 +167,11 @@ def test_the_gate_refuses_what_is_not_finite(cpm_weights: Path, pictures: list[n
 def test_the_gate_refuses_a_reference_that_is_not_finite(cpm_weights: Path, pictures: list[np.ndarray]) -> None:
     recipe = recipes.load("cpm-s", cpm_weights)
     with torch.no_grad():
-        next(recipe.reference.parameters()).fill_(torch.nan)
+        next(recipe.networks[0].reference.parameters()).fill_(torch.nan)
 
     class Same:
         def run(self, network: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            return recipes.run_reference(recipe, inputs)
+            return recipe.networks[0].run_reference(inputs)
 
     with pytest.raises(BuildError, match="not finite"):
         parity.gate(recipe, Same(), "fp32", pictures[:1], (1,))  # type: ignore[arg-type]
@@ -218,9 +219,9 @@ def test_the_zoo_still_agrees_with_its_weights(name: str, pictures: list[np.ndar
 
 
 def test_cost_of_a_network() -> None:
-    """A convolution of 3 x 3 from 3 to 8 channels on 10 x 6 pixels."""
+    """Two convolutions of 3 x 3 from 3 to 8 channels on 10 x 6 pixels."""
     from export.cost import multiply_accumulates
 
     conv = torch.nn.Conv2d(3, 8, 3, padding=1)
-    recipe = recipes.Recipe("conv", conv, conv, "conv", {"image": (3, 10, 6)}, ("out",), {})
-    assert multiply_accumulates(recipe) == 3 * 3 * 3 * 8 * 10 * 6
+    network = recipes.Network("conv", conv, conv, {"image": (3, 10, 6)}, ("out",))
+    assert multiply_accumulates(recipes.Recipe("conv", (network, network), {})) == 2 * 3 * 3 * 3 * 8 * 10 * 6

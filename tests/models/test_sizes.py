@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the networks are torch modules; pip install posert[train]")
 
 from posert.errors import InputError  # noqa: E402
-from posert.models import adversarial, cpm, movenet, normalisation, paf, pg2, structured  # noqa: E402
+from posert.models import adversarial, cpm, movenet, normalisation, paf, pg2, structured, unseen  # noqa: E402
 
 CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
 
@@ -29,6 +29,15 @@ def test_pg2_parameters(config, coarse, refine, discriminator) -> None:
     assert parameters(lambda: pg2.CoarseGenerator(config)) == coarse
     assert parameters(lambda: pg2.RefinementGenerator(config)) == refine
     assert parameters(lambda: pg2.Discriminator(config)) == discriminator
+
+
+def test_unseen_parameters() -> None:
+    assert parameters(unseen.SourceSegmentation) == 2_555_723
+    assert parameters(unseen.BackgroundSynthesis) == 2_612_739
+    assert parameters(unseen.ForegroundSynthesis) == 2_694_852
+    assert parameters(unseen.Unseen) == 7_863_314
+    assert parameters(unseen.Discriminator) == 6_625_409
+    assert parameters(unseen.UNetBaseline) == 8_340_995
 
 
 @pytest.mark.parametrize(("size", "count"), [((128, 64), 4_329_537), ((256, 256), 10_901_057)])

@@ -1,0 +1,60 @@
+"""PG2: the picture and discs at the target's joints through one network (specs pg2)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from posert.engine import Session
+from posert.manifest import Manifest
+from posert.ops import pose_mask, rasterize_discs, to_uint8
+from posert.redrawing import Drawn
+from posert.stopwatch import Stopwatch
+
+
+class PG2Redrawing:
+    """See `posert.redrawing.Redrawing`."""
+
+    needs_joints = False
+
+    def __init__(self, manifest: Manifest, session: Session) -> None:
+        """Prepare nothing but what is kept between calls: the network's input, with the discs that it holds."""
+        self.manifest, self.session = manifest, session
+        self.has_coarse = "coarse" in {tensor.name for tensor in manifest.network("generator").outputs}
+        self._input, self._discs = self._buffers(0)
+
+    def prepare(self, pictures: NDArray[np.float32], joints: NDArray[np.float32] | None, watch: Stopwatch) -> NDArray[np.float32]:
+        """The pictures themselves."""
+        return pictures
+
+    def draw(
+        self,
+        sources: NDArray[np.float32],
+        index: NDArray[np.int64],
+        target: NDArray[np.float32],
+        drawn: Drawn,
+        watch: Stopwatch,
+    ) -> None:
+        """Run both stages."""
+        count, pre, post = len(target), self.manifest.preprocess, self.manifest.postprocess
+        if len(self._input) < count:
+            self._input, self._discs = self._buffers(count)
+        batch, discs = self._input[:count], self._discs[:count]
+        with watch.step("rasterize"):
+            batch[:, :3] = sources[index]
+            rasterize_discs(target, pre.size, pre.radius, previous=discs, out=batch[:, 3:])
+            discs[:] = target
+        with watch.step("network"):
+            outputs = self.session.run("generator", {"input": batch})
+        with watch.step("to_uint8"):
+            to_uint8(outputs["image"], out=drawn.images)
+            if drawn.coarse is not None:
+                to_uint8(outputs["coarse"], out=drawn.coarse)
+        with watch.step("mask"):
+            pose_mask(target, pre.size, radius=post.mask_radius, closing=post.mask_closing, out=drawn.mask[:, None])
+
+    def _buffers(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Input (n, 3 + K, H, W): the picture, then one plane a joint; and the joints (n, K, 3) whose discs the planes hold."""
+        joints = len(self.manifest.skeleton)
+        planes = np.full((count, 3 + joints, *self.manifest.preprocess.size), -1, np.float32)
+        return planes, np.full((count, joints, 3), np.nan, np.float32)

@@ -1,0 +1,104 @@
+"""The networks of Unseen Poses, and the geometry between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the networks are torch modules; pip install posert[train]")
+
+from posert import ops  # noqa: E402
+from posert.errors import InputError  # noqa: E402
+from posert.models.unseen import (  # noqa: E402
+    Discriminator,
+    SourceSegmentation,
+    UNetBaseline,
+    Unseen,
+    UnseenConfig,
+    upsample,
+    warp,
+)
+
+SMALL = {"height": 64, "width": 96, "channels": 4}
+
+
+def batch(count: int = 2, height: int = 64, width: int = 96) -> list[torch.Tensor]:
+    """Random inputs of `Unseen.forward`."""
+    rng = np.random.default_rng()
+    joints = np.concatenate([rng.uniform(8, 56, (2, count, 14, 2)), np.ones((2, count, 14, 1))], -1).astype(np.float32)
+    pose = [torch.from_numpy(ops.rasterize_gaussians(p, (height // 2, width // 2), 1.0, stride=2, offset=0.0)) for p in joints]
+    priors, transforms = ops.limb_priors(joints[0], (height, width)), ops.part_transforms(joints[1], joints[0])
+    source = torch.from_numpy(rng.uniform(-1, 1, (count, 3, height, width)).astype(np.float32))
+    return [source, pose[0], torch.from_numpy(priors), torch.from_numpy(transforms), pose[1]]
+
+
+def test_upsampling_is_that_of_the_specs() -> None:
+    x = torch.randn(2, 3, 5, 7, dtype=torch.float64)
+    wanted = x.numpy()
+    for axis in (2, 3):
+        n = wanted.shape[axis]
+        following = np.take(wanted, [*range(1, n), n - 2], axis)
+        wanted = np.stack([wanted, (wanted + following) / 2], axis + 1).reshape(
+            *wanted.shape[:axis], 2 * n, *wanted.shape[axis + 1 :]
+        )
+    np.testing.assert_allclose(upsample(x).numpy(), wanted, atol=1e-12)
+
+
+def test_warp_is_that_of_the_kernels() -> None:
+    rng = np.random.default_rng()
+    image, masks = rng.uniform(-1, 1, (2, 3, 33, 47)).astype(np.float32), rng.uniform(0, 1, (2, 10, 33, 47)).astype(np.float32)
+    transforms = rng.normal(0, 0.4, (2, 10, 2, 3)) + np.array([[1, 0, 0], [0, 1, 0]])
+    transforms[..., 2] *= 20
+    transforms = transforms.astype(np.float32)
+    wanted = ops.warp_parts(image, masks, transforms, visible_above=0, backend="reference")
+    found = warp(*map(torch.from_numpy, (image, masks, transforms))).numpy()
+    np.testing.assert_allclose(found, wanted.reshape(2, 30, 33, 47), atol=1e-4)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_the_picture_is_the_composite_and_everything_learns(residual: bool) -> None:
+    model = Unseen(UnseenConfig(**SMALL, residual=residual))
+    inputs = batch()
+    made = model(*inputs)
+    assert made.image.shape == (2, 3, 64, 96)
+    assert made.parts.shape == (2, 11, 64, 96)
+    np.testing.assert_allclose(made.parts.sum(1).detach(), 1, atol=1e-5)
+    wanted = made.mask * made.foreground + (1 - made.mask) * made.background
+    np.testing.assert_array_equal(made.image.detach(), wanted.detach())
+    if not residual:
+        assert made.image.abs().max() <= 1
+    made.image.square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_a_residual_network_of_zeros_shows_the_moved_parts() -> None:
+    model = Unseen(UnseenConfig(**SMALL, residual=True))
+    for head in (model.background.head, model.foreground.head):
+        torch.nn.init.zeros_(head.weight)
+    inputs = batch(1)
+    made = model(*inputs)
+    layers = warp(inputs[0], made.parts[:, 1:], inputs[3][:, 1:]).reshape(1, 10, 3, 64, 96)
+    np.testing.assert_allclose(made.foreground.detach(), layers.sum(1).detach(), atol=1e-6)
+    np.testing.assert_allclose(made.background.detach(), (inputs[0] * made.parts[:, :1]).detach(), atol=1e-6)
+
+
+def test_baseline_and_discriminator() -> None:
+    config = UnseenConfig(**SMALL)
+    source, pose, _, _, target = batch()
+    assert UNetBaseline(config)(source, pose, target).shape == source.shape
+    assert Discriminator(config, 4)(source, pose, target).shape == (2, 1)
+
+
+def test_a_wider_background_network() -> None:
+    plain, wide = (Unseen(UnseenConfig(**SMALL, background_channels=channels)) for channels in (None, 8))
+    assert wide.background.unet.outputs == 2 * plain.background.unet.outputs
+    assert sum(p.numel() for p in wide.foreground.parameters()) == sum(p.numel() for p in plain.foreground.parameters())
+    assert SourceSegmentation(plain.config)(*batch()[:2]).shape == (2, 11, 64, 96)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{"height": 100}, {"width": 32}, {"channels": 3}, {"channels": 0}, {"background_channels": 5}], ids=str
+)
+def test_impossible_sizes(sizes: dict) -> None:
+    with pytest.raises(InputError, match=next(iter(sizes))):
+        UnseenConfig(**sizes)

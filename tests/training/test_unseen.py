@@ -1,0 +1,207 @@
+"""Training on pairs of frames: augmentation keeps labels with pictures, losses fall, both stages and the baseline learn."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch; pip install posert[train]")
+pytest.importorskip("safetensors", reason="training needs safetensors; pip install posert[train]")
+pytest.importorskip("rich", reason="training needs rich; pip install posert[train]")
+pytest.importorskip("skimage", reason="training needs scikit-image; pip install posert[train]")
+
+from posert.errors import InputError  # noqa: E402
+from training import unseen  # noqa: E402
+from training.data.pairs import UNKNOWN, Clip, Frame, RenderedPairs  # noqa: E402
+from training.pairs import (  # noqa: E402
+    FLIP,
+    ClipSource,
+    PairAugmentation,
+    PairSampler,
+    RenderedSource,
+    augmented,
+    inputs,
+    resized,
+    stack,
+)
+from training.perceptual import Perceptual  # noqa: E402
+
+SIZE = (64, 64)
+CONFIGS = Path(__file__).resolve().parents[2] / "training" / "configs"
+
+
+def figure(rng: np.random.Generator, colours: np.ndarray, size: tuple[int, int] = SIZE) -> Frame:
+    """A figure of ten coloured discs, one a part, somewhere before a plain ground."""
+    from posert.ops.limb_priors.parts import UNSEEN_PARTS
+
+    middle = np.array([(0, -22), (0, -14), (-6, -13), (-9, -5), (-10, 3), (6, -13), (9, -5), (10, 3)])
+    joints = np.concatenate([middle, [(-4, 3), (-5, 12), (-5, 22), (4, 3), (5, 12), (5, 22)]]) + rng.normal(0, 1.5, (14, 2))
+    joints = (joints * 1.1 + np.array(size[::-1]) / 2 + rng.normal(0, 2, 2)).astype(np.float32)
+    parts = np.zeros(size, np.uint8)
+    for part, members in enumerate(UNSEEN_PARTS, 1):
+        x, y = joints[list(members)].mean(0)
+        cv2.circle(parts, (round(float(x)), round(float(y))), 4, part, -1)
+    return Frame(colours[parts], np.concatenate([joints, np.ones((14, 1), np.float32)], 1), parts, parts > 0)
+
+
+class Figures:
+    """Pairs of such figures."""
+
+    def __init__(self, fixed: int | None = None) -> None:
+        self.fixed = fixed
+
+    def draw(self, rng: np.random.Generator) -> tuple[Frame, Frame]:
+        """A pair at random, or one of a few."""
+        if self.fixed is not None:
+            rng = np.random.default_rng(int(rng.integers(self.fixed)))
+        colours = rng.integers(0, 256, (11, 3)).astype(np.uint8)
+        return figure(rng, colours), figure(rng, colours)
+
+
+def test_labels_move_with_the_picture() -> None:
+    """Where a part's disc is, its joints are, also in the mirror: a right arm becomes a left one."""
+    from posert.ops.limb_priors.parts import UNSEEN_PARTS
+
+    rng, mirrored = np.random.default_rng(3), 0
+    still = PairAugmentation(saturation=0)
+    for _ in range(12):
+        colours = np.stack([np.arange(11) * 20] * 3, -1).astype(np.uint8)
+        source = figure(rng, colours)
+        first, second = augmented(source, figure(rng, colours), (96, 96), still, rng)
+        for frame in (first, second):
+            for part, members in enumerate(UNSEEN_PARTS, 1):
+                x, y = frame.joints[list(members), :2].mean(0).round().astype(int)
+                own = frame.parts[y, x] == part or part in frame.parts[y - 2 : y + 3, x - 2 : x + 3]
+                assert own or (frame.parts[y, x] > 0 and part in (1, 10)), "another part's disc may lie over it"
+            assert ((frame.parts > 0) == frame.person).mean() > 0.99
+        mirrored += _is_moved(source.joints, first.joints[FLIP])
+    assert 0 < mirrored < 12
+
+
+def _is_moved(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether an affine map takes the one to the other."""
+    known = np.concatenate([before[:, :2], np.ones((len(before), 1))], 1)
+    return float(np.linalg.lstsq(known, after[:, :2], rcond=None)[1].sum()) < 1e-3
+
+
+def test_batches_depend_on_number_and_seed_alone() -> None:
+    sampler = PairSampler([(Figures(), 1.0)], SIZE, 5, PairAugmentation(missing=1.0))
+    one, again, other = sampler.batch(7, 3), sampler.batch(7, 3), sampler.batch(8, 3)
+    np.testing.assert_array_equal(one.source, again.source)
+    np.testing.assert_array_equal(one.target_joints, again.target_joints)
+    assert (one.source != other.source).any()
+    assert np.isnan(one.source_joints[..., 0]).any(1).all(), "every pose lacks a joint"
+
+
+def test_clips_give_frames_that_are_apart() -> None:
+    rng, frames = np.random.default_rng(0), 100
+    images = [cv2.imencode(".png", np.full((32, 32, 3), i, np.uint8))[1].tobytes() for i in range(frames)]
+    mask = cv2.imencode(".png", np.pad(np.full((8, 8), 255, np.uint8), 12))[1].tobytes()
+    clip = Clip(images, [mask] * frames, np.ones((frames, 14, 3), np.float32))
+    for _ in range(50):
+        first, second = ClipSource({"clip": clip}).draw(rng)
+        assert abs(int(first.image[0, 0, 0]) - int(second.image[0, 0, 0])) >= 2
+        assert set(np.unique(first.parts)) == {0, UNKNOWN}
+        assert first.person.sum() == 64
+    larger = resized(first, (64, 64))
+    assert larger.image.shape == (64, 64, 3)
+    assert larger.person.sum() == pytest.approx(256, rel=0.1)
+    broken = Clip(images, [b"nothing"] * frames, clip.joints)
+    with pytest.raises(InputError, match="damaged"):
+        broken.frame(0)
+
+
+def test_rendered_pairs_are_the_same_everywhere(data_root: Path) -> None:
+    synth_root = data_root.parent / "synth"
+    if not synth_root.is_dir():
+        pytest.skip(f"needs the renderer in {synth_root}")
+    pairs = RenderedPairs(synth_root, (96, 96))
+    source, target = pairs.pair(5)
+    again = RenderedPairs(synth_root, (96, 96)).pair(5)
+    np.testing.assert_array_equal(source.image, again[0].image)
+    np.testing.assert_array_equal(target.parts, again[1].parts)
+    assert source.parts.max() <= 10
+    assert (source.person == (source.parts > 0)).mean() > 0.999
+    assert (source.joints != target.joints).any()
+    head = source.joints[[0, 1], :2].mean(0).round().astype(int)
+    if (head >= 0).all() and (head < 96).all() and source.person[head[1], head[0]]:
+        assert source.parts[head[1], head[0]] in (1, 10, *range(2, 6))
+    drawn = PairSampler([(RenderedSource(pairs), 1.0)], (64, 64), 1).batch(0, 2)
+    assert drawn.source.shape == (2, 64, 64, 3)
+
+
+def test_perceptual_loss(data_root: Path) -> None:
+    loss = Perceptual(data_root / "weights", taps=5)
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.uniform(-1, 1, (1, 3, 48, 48)).astype(np.float32))
+    assert loss(image, image) == 0
+    slightly, strongly = (loss(image + amount * torch.randn_like(image), image) for amount in (0.02, 0.2))
+    assert 0 < slightly < strongly
+    for taps in (0, 13):
+        with pytest.raises(InputError, match="taps"):
+            Perceptual(data_root / "weights", taps=taps)
+    with pytest.raises(InputError, match="missing"):
+        Perceptual(data_root / "nothing")
+
+
+class PixelLoss(torch.nn.Module):
+    """In the place of VGG where there are no weights: differences of pictures and of their halves."""
+
+    def forward(self, made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        small = [torch.nn.functional.avg_pool2d(images, 2) for images in (made, real)]
+        return (made - real).abs().mean() + (small[0] - small[1]).abs().mean()
+
+
+def job(tmp_path: Path, config: str = "unseen-s", **changes: object) -> unseen.Job:
+    settings = tomllib.loads((CONFIGS / f"{config}.toml").read_text()) | {"size": list(SIZE), "batch": 4, "rate": 2e-3, **changes}
+    settings["model"] = settings["model"] | {"channels": 8}
+    settings["loss"] = settings["loss"] | {"crop": 48}
+    sampler = PairSampler([(Figures(fixed=4), 1.0)], SIZE, 1, PairAugmentation((1, 1.001), 0, 0, 0))
+    return unseen.Job(settings, sampler, unseen.Judge({}, None), PixelLoss(), tmp_path, torch.device("cpu"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("changes", [{}, {"baseline": True}, {"adversarial": 0.1}], ids=["networks", "baseline", "adversarial"])
+def test_sixty_steps_learn_four_pairs(tmp_path: Path, changes: dict) -> None:
+    torch.manual_seed(0)
+    this = job(tmp_path, **changes)
+    if "adversarial" in changes:
+        this.settings["discriminator_channels"] = 4
+    trainer = unseen.Trainer(unseen.build(this.settings), this)
+    losses = [trainer.step(number) for number in range(60)]
+    began = this.settings["discriminator_first"] if "adversarial" in changes else 0
+    first, last = (np.mean([line["loss"] for line in part]) for part in (losses[began : began + 5], losses[-5:]))
+    assert last < 0.7 * first
+    if "adversarial" in changes:
+        assert all(line["loss"] == 0 for line in losses[:began])
+        assert losses[-1]["judge"] < losses[0]["judge"]
+
+
+def test_every_loss_can_be_left_out(tmp_path: Path) -> None:
+    pairs = stack([Figures().draw(np.random.default_rng(i)) for i in range(2)])
+    rng, totals = np.random.default_rng(0), {}
+    this = job(tmp_path)
+    torch.manual_seed(0)
+    made = unseen.draw(unseen.build(this.settings), inputs(pairs))
+    target = torch.from_numpy(pairs.target).permute(0, 3, 1, 2) / 127.5 - 1
+    for left_out in (None, "difference", "background", "parts", "mask"):
+        this.settings["loss"] = tomllib.loads((CONFIGS / "unseen-s.toml").read_text())["loss"] | {"crop": 0}
+        if left_out:
+            this.settings["loss"][left_out] = 0.0
+        totals[left_out] = unseen.reconstruction(made, pairs, target, this, rng).item()
+    assert all(total < totals[None] for name, total in totals.items() if name)
+    unknown = stack([(Frame(s.image, s.joints, np.full_like(s.parts, UNKNOWN), s.person), t) for s, t in [Figures().draw(rng)]])
+    made = unseen.draw(unseen.build(this.settings), inputs(unknown))
+    target = torch.from_numpy(unknown.target).permute(0, 3, 1, 2) / 127.5 - 1
+    assert torch.isfinite(unseen.reconstruction(made, unknown, target, this, rng))
+
+
+def test_the_official_configuration_is_the_papers() -> None:
+    settings = tomllib.loads((CONFIGS / "unseen.toml").read_text())
+    settings["model"] = settings["model"] | {"channels": 64}
+    with torch.device("meta"):
+        assert sum(p.numel() for p in unseen.build(settings).parameters()) == 7_863_314
+        assert sum(p.numel() for p in unseen.build(settings | {"baseline": True}).parameters()) == 8_340_995
