@@ -293,13 +293,45 @@ class PreparedSource:
             InputError: the poses or indices cannot be used.
             ExecutionError: the network failed.
         """
+        points, index = self._place(target, source_index)
+        return self._transfer._draw(lambda part: (self._sources, index[part]), points, self._color, Stopwatch())
+
+    def explain(self, target: Poses | NDArray[np.float32], source_index: ArrayLike | None = None) -> dict[str, Image]:
+        """What happens between a source and a result, to look at.
+
+        Args:
+            target: M poses, as many as the largest batch at most.
+            source_index: as of `run`.
+
+        Returns:
+            Pictures by name, uint8 (M, H, W, 3), in the order in which they come about; the last is ``"image"``, the result. Of
+            PG2 the source, the pose, the first stage and what the second adds (grey is nothing); of Unseen Poses the source, its
+            parts in colours, every part where the target pose has it (grey is nothing), foreground, mask and background.
+
+        Raises:
+            InputError: the poses or indices cannot be used, or are too many.
+            ExecutionError: the network failed.
+        """
+        from posert.ops import to_uint8
+
+        points, index = self._place(target, source_index)
+        manifest = self._transfer.engine.manifest
+        if len(points) > manifest.batch_sizes[-1]:
+            raise InputError(f"at most {manifest.batch_sizes[-1]} poses can be explained at once, got {len(points)}")
+        found = self._transfer._redrawing().explain(self._sources, index, points, Stopwatch())
+        pictures = {name: to_uint8(values) for name, values in found.items()}
+        same = self._color == manifest.preprocess.channels
+        return pictures if same else {name: np.ascontiguousarray(values[..., ::-1]) for name, values in pictures.items()}
+
+    def _place(
+        self, target: Poses | NDArray[np.float32], source_index: ArrayLike | None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """The poses in network pixels, (M, K, 3), and each one's source."""
         target = target if isinstance(target, Poses) else check_keypoints(target)
         index = self._index(len(target), source_index)
         keypoints, frames = self._transfer._frame(target)
         size = self._transfer.engine.manifest.preprocess.size
-        points = to_box(keypoints, self.boxes[index] if frames is None else frames, size)
-
-        return self._transfer._draw(lambda part: (self._sources, index[part]), points, self._color, Stopwatch())
+        return to_box(keypoints, self.boxes[index] if frames is None else frames, size), index
 
     def _index(self, poses: int, source_index: ArrayLike | None) -> NDArray[np.int64]:
         if source_index is None:

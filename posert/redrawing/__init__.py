@@ -63,6 +63,15 @@ class Redrawing(Protocol):
             watch: measures the steps.
         """
 
+    def explain(
+        self, sources: Any, index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
+    ) -> dict[str, NDArray[np.float32]]:
+        """What is between sources and results, to look at; arguments as of `draw`.
+
+        Returns:
+            Pictures by name, in the order in which they come about, float32 (M, 3, H, W), nominally in [-1, 1].
+        """
+
 
 def open_redrawing(manifest: Manifest, session: Session) -> Redrawing:
     """The way of a bundle's paper."""

@@ -36,7 +36,31 @@ class PG2Redrawing:
         watch: Stopwatch,
     ) -> None:
         """Run both stages."""
-        count, pre, post = len(target), self.manifest.preprocess, self.manifest.postprocess
+        post = self.manifest.postprocess
+        outputs = self._run(sources, index, target, watch)[1]
+        with watch.step("to_uint8"):
+            to_uint8(outputs["image"], out=drawn.images)
+            if drawn.coarse is not None:
+                to_uint8(outputs["coarse"], out=drawn.coarse)
+        with watch.step("mask"):
+            size = self.manifest.preprocess.size
+            pose_mask(target, size, radius=post.mask_radius, closing=post.mask_closing, out=drawn.mask[:, None])
+
+    def explain(
+        self, sources: NDArray[np.float32], index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
+    ) -> dict[str, NDArray[np.float32]]:
+        """The source, the discs of all joints, the first stage, what the second adds, and the result."""
+        planes, outputs = self._run(sources, index, target, watch)
+        found = {"source": sources[index], "pose": np.repeat(planes[:, 3:].max(1, keepdims=True), 3, 1)}
+        if self.has_coarse:
+            found |= {"coarse": outputs["coarse"], "difference": outputs["image"] - outputs["coarse"]}
+        return found | {"image": outputs["image"]}
+
+    def _run(
+        self, sources: NDArray[np.float32], index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
+    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        """The network's input, which the next run overwrites, and its outputs."""
+        count, pre = len(target), self.manifest.preprocess
         if len(self._input) < count:
             self._input, self._discs = self._buffers(count)
         batch, discs = self._input[:count], self._discs[:count]
@@ -45,13 +69,7 @@ class PG2Redrawing:
             rasterize_discs(target, pre.size, pre.radius, previous=discs, out=batch[:, 3:])
             discs[:] = target
         with watch.step("network"):
-            outputs = self.session.run("generator", {"input": batch})
-        with watch.step("to_uint8"):
-            to_uint8(outputs["image"], out=drawn.images)
-            if drawn.coarse is not None:
-                to_uint8(outputs["coarse"], out=drawn.coarse)
-        with watch.step("mask"):
-            pose_mask(target, pre.size, radius=post.mask_radius, closing=post.mask_closing, out=drawn.mask[:, None])
+            return batch, self.session.run("generator", {"input": batch})
 
     def _buffers(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Input (n, 3 + K, H, W): the picture, then one plane a joint; and the joints (n, K, 3) whose discs the planes hold."""

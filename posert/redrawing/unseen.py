@@ -11,11 +11,16 @@ from posert.engine import Session
 from posert.errors import InputError
 from posert.manifest import Manifest
 from posert.ops import composite, part_masks, part_transforms, rasterize_gaussians, warp_parts
+from posert.ops.limb_priors.parts import PART_NAMES
 from posert.redrawing import Drawn, taken
 from posert.stopwatch import Stopwatch
 
 POSE_SIGMA = 3.5
 """Of the pose maps' Gaussians, in pixels of a picture 256 pixels high (specs K3)."""
+
+_WHEEL = np.arange(len(PART_NAMES))[:, None] * (2 * np.pi * 0.3) + np.array([0, 2, 4]) * (np.pi / 3)
+PART_COLOURS = np.cos(_WHEEL).astype(np.float32)
+"""A colour in [-1, 1] for each part, (10, 3); neighbours differ most."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,23 @@ class UnseenRedrawing:
         with watch.step("composite"):
             composite(layers.foregrounds, taken(sources.backgrounds, index), layers.masks, as_uint8=True, out=drawn.images)
             np.greater_equal(layers.masks[:, 0], 0.5, out=drawn.mask, casting="unsafe")
+
+    def explain(
+        self, sources: Sources, index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
+    ) -> dict[str, NDArray[np.float32]]:
+        """The source, its parts in colours, every part where the target has it, the foreground, its mask, the background, all."""
+        layers = self.layers(sources, index, target, watch)
+        backgrounds = taken(sources.backgrounds, index)
+        found = {
+            "source": taken(sources.pictures, index),
+            "parts": np.einsum("nphw,pc->nchw", taken(sources.parts, index)[:, 1:], PART_COLOURS + 1) - 1,
+            **{name: layers.moved[:, part] for part, name in enumerate(PART_NAMES)},
+            "foreground": layers.foregrounds,
+            "mask": np.repeat(2 * layers.masks - 1, 3, 1),
+            "background": backgrounds,
+            "image": composite(layers.foregrounds, backgrounds, layers.masks),
+        }
+        return {name: np.ascontiguousarray(pictures, np.float32) for name, pictures in found.items()}
 
 
 def pose_maps(joints: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:

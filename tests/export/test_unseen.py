@@ -116,6 +116,25 @@ def test_a_prepared_source_in_many_poses(bundle: Path) -> None:
         np.testing.assert_array_equal(made.images, whole.images)
 
 
+def test_stages_can_be_looked_at(bundle: Path) -> None:
+    rng = np.random.default_rng()
+    source, joints, target = rng.integers(0, 256, (1, *SIZE, 3), np.uint8), people(rng, 1), people(rng, 2)
+    with Transfer(bundle) as transfer:
+        prepared = transfer.prepare(source, Poses(joints, skeleton="cpm14"))
+        stages = prepared.explain(target)
+        np.testing.assert_array_equal(stages["image"], prepared.run(target).images)
+    assert list(stages)[:3] == ["source", "parts", "head"]
+    assert list(stages)[-4:] == ["foreground", "mask", "background", "image"]
+    assert all(pictures.shape == (2, *SIZE, 3) for pictures in stages.values())
+    assert np.abs(stages["source"][1].astype(int) - source[0]).max() <= 1, "to_uint8 truncates"
+    share = stages["mask"].astype(float) / 255
+    composed = share * stages["foreground"] + (1 - share) * stages["background"]
+    clipped = (np.minimum(stages["foreground"], stages["background"]) > 0) & (
+        np.maximum(stages["foreground"], stages["background"]) < 255
+    )
+    assert np.abs(composed - stages["image"])[clipped].max() < 3
+
+
 def test_a_source_without_a_pose_is_looked_for(bundle: Path, tiny_estimator_bundle: Path) -> None:
     rng = np.random.default_rng()
     source, target = np.zeros((1, *SIZE, 3), np.uint8), people(rng, 1)

@@ -330,3 +330,18 @@ def test_bad_color_and_poses(transfer, rng):
         transfer.prepare(IMAGE, Poses(np.zeros((2, 18, 3))))
     with pytest.raises(InputError, match="no area"):
         transfer.run({"source": IMAGE, "target": Poses(NOBODY, boxes=np.zeros((1, 4)))})
+
+
+def test_stages_can_be_looked_at(transfer, rng):
+    source, points = pictures(rng, 2), pose(rng, 3)
+    prepared = transfer.prepare(source)
+    stages = prepared.explain(points, [0, 1, 1])
+    assert list(stages) == ["source", "pose", "coarse", "difference", "image"]
+    same(stages["source"], source[[0, 1, 1]])
+    discs = ops.rasterize_discs(points, (128, 64), backend="reference").max(1) > 0
+    same(stages["pose"], np.repeat(discs[..., None] * np.uint8(255), 3, -1))
+    np.testing.assert_array_equal(stages["image"], prepared.run(points, [0, 1, 1]).images)
+    bgr = transfer.prepare(source, color="bgr").explain(points, [0, 1, 1])
+    same(bgr["source"], source[[0, 1, 1]])
+    with pytest.raises(InputError, match="at most 8 poses"):
+        prepared.explain(pose(rng, 9), np.zeros(9, int))

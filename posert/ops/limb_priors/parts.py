@@ -15,3 +15,10 @@ UNSEEN_PARTS: tuple[tuple[int, ...], ...] = (
     (12, 13),
     (2, 5, 8, 11),
 )
+
+PART_NAMES = (
+    "head",
+    *("right upper arm", "right lower arm", "left upper arm", "left lower arm"),
+    *("right upper leg", "right lower leg", "left upper leg", "left lower leg"),
+    "torso",
+)
