@@ -122,6 +122,34 @@ def reconstruction(made: Synthesis, pairs: Pairs, target: Tensor, job: Job, rng:
     return result
 
 
+def filling(model: Unseen, pairs: Pairs, target: Tensor, poses: Tensor, job: Job, rng: np.random.Generator) -> Tensor:
+    """How badly the background network fills holes of another person's shape, whose content is known.
+
+    In a pair the person mostly stands where it stood, so what the source hides is seldom seen in the target. Here each target loses
+    its own person and the shape of the next source's; what that shape hides is asked for.
+
+    Args:
+        model: its background network is run.
+        pairs: at least two, or the shapes are the own person's.
+        target: the pairs' targets, (N, 3, H, W).
+        poses: pose maps of the sources.
+        job: weights and the perceptual loss.
+        rng: source of chance.
+    """
+    person = torch.from_numpy(pairs.target_person).to(target.device)[:, None]
+    shape = torch.from_numpy(np.roll(pairs.source_parts, 1, 0) > 0).to(target.device)[:, None]
+    shown = (~(person | shape)).float()
+    with torch.autocast(target.device.type, torch.bfloat16):
+        filled = model.background(torch.cat([target * shown, shown], 1), poses.roll(1, 0)).float()
+    filled = torch.where(person, target, filled)
+    side = job.settings["loss"].get("crop", 0)
+    corners = crop_corners(pairs, side, rng) if side else np.zeros((len(pairs), 2), np.int64)
+    with torch.autocast(target.device.type, torch.bfloat16):
+        loss = job.perceptual(crops(filled, corners, side), crops(target, corners, side))
+    result: Tensor = loss + (filled - target).abs().mean()
+    return result
+
+
 class Trainer:
     """The networks, and the discriminator if there is one, with their optimizers."""
 
@@ -147,8 +175,14 @@ class Trainer:
             losses["judge"] = self._judge(made.image.detach(), target, batch)
             if number < self.job.settings["discriminator_first"]:
                 return {"loss": 0.0, **losses}
-        loss = reconstruction(made, pairs, target, self.job, np.random.default_rng((self.job.settings["seed"], number, 1)))
+        rng = np.random.default_rng((self.job.settings["seed"], number, 1))
+        loss = reconstruction(made, pairs, target, self.job, rng)
         losses["loss"] = loss.item()
+        weight = self.job.settings["loss"]["filling"]
+        if weight and isinstance(self.model, Unseen):
+            filled = filling(self.model, pairs, target, batch.source_pose, self.job, rng)
+            losses["filling"] = filled.item()
+            loss = loss + weight * filled
         if self.weight:
             deceived = self._opinion(made.image, batch)
             loss = loss + self.weight * functional.binary_cross_entropy_with_logits(deceived, torch.ones_like(deceived))
