@@ -70,8 +70,8 @@ class Pairs:
 class PairSource(Protocol):
     """What pairs are drawn from."""
 
-    def draw(self, rng: np.random.Generator) -> tuple[Frame, Frame]:
-        """A pair at random."""
+    def draw(self, rng: np.random.Generator, count: int) -> list[tuple[Frame, Frame]]:
+        """Pairs at random."""
 
 
 class RenderedSource:
@@ -81,9 +81,11 @@ class RenderedSource:
         """Of numbers `first` and above, so that those below stay unseen."""
         self.pairs, self.first = pairs, first
 
-    def draw(self, rng: np.random.Generator) -> tuple[Frame, Frame]:
-        """A pair at random."""
-        return self.pairs.pair(self.first + int(rng.integers(1 << 30)))
+    def draw(self, rng: np.random.Generator, count: int) -> list[tuple[Frame, Frame]]:
+        """Pairs at random; up to four in a row show one person, which is drawn in half the time."""
+        together = self.pairs.renderer.reuse
+        people = self.first // together + rng.integers(1 << 28, size=-(-count // together))
+        return [self.pairs.pair(int(people[i // together]) * together + i % together) for i in range(count)]
 
 
 class ClipSource:
@@ -92,14 +94,16 @@ class ClipSource:
     def __init__(self, clips: Mapping[str, Clip]) -> None:
         self.clips = list(clips.values())
 
-    def draw(self, rng: np.random.Generator) -> tuple[Frame, Frame]:
-        """A pair at random; clips count by their lengths."""
+    def draw(self, rng: np.random.Generator, count: int) -> list[tuple[Frame, Frame]]:
+        """Pairs at random; clips count by their lengths."""
         lengths = np.array([len(clip) for clip in self.clips], np.float64)
-        clip = self.clips[int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
-        while True:
-            first, second = rng.integers(0, len(clip), 2)
-            if abs(int(first) - int(second)) >= 0.02 * len(clip):
-                return clip.frame(int(first)), clip.frame(int(second))
+        pairs: list[tuple[Frame, Frame]] = []
+        while len(pairs) < count:
+            clip = self.clips[int(rng.choice(len(lengths), p=lengths / lengths.sum()))]
+            first, second = (int(number) for number in rng.integers(0, len(clip), 2))
+            if abs(first - second) >= 0.02 * len(clip):
+                pairs.append((clip.frame(first), clip.frame(second)))
+        return pairs
 
 
 class PairSampler:
@@ -128,11 +132,9 @@ class PairSampler:
     def batch(self, number: int, count: int) -> Pairs:
         """`count` pairs."""
         rng = np.random.default_rng((self.seed, number))
-        drawn = []
-        for _ in range(count):
-            source, target = self.sources[int(rng.choice(len(self.sources), p=self.shares))].draw(rng)
-            drawn.append(augmented(source, target, self.size, self.amount, rng))
-        return stack(drawn)
+        counts = rng.multinomial(count, self.shares)
+        drawn = [pair for source, share in zip(self.sources, counts, strict=True) for pair in source.draw(rng, int(share))]
+        return stack([augmented(source, target, self.size, self.amount, rng) for source, target in drawn])
 
 
 def stack(pairs: Sequence[tuple[Frame, Frame]]) -> Pairs:

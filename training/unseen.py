@@ -125,8 +125,8 @@ def reconstruction(made: Synthesis, pairs: Pairs, target: Tensor, job: Job, rng:
 def filling(model: Unseen, pairs: Pairs, target: Tensor, poses: Tensor, job: Job, rng: np.random.Generator) -> Tensor:
     """How badly the background network fills holes of another person's shape, whose content is known.
 
-    In a pair the person mostly stands where it stood, so what the source hides is seldom seen in the target. Here each target loses
-    its own person and the shape of the next source's; what that shape hides is asked for.
+    In a pair the person mostly stands where it stood, so what the source hides is seldom seen in the target. Here each target
+    loses its own person and the shape of the next source's; what that shape hides is asked for.
 
     Args:
         model: its background network is run.
