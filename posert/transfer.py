@@ -164,7 +164,8 @@ class Transfer:
         manifest = self.engine.manifest
         for size in check_batch_sizes(manifest.batch_sizes if batch_sizes is None else batch_sizes):
             images = np.full((size, *manifest.preprocess.size, 3), 128, np.uint8)
-            self.run(TransferBatch(images, np.zeros((size, len(manifest.skeleton), 3), np.float32)))
+            joints = np.ones((size, len(manifest.skeleton), 3), np.float32)  # so that nobody is looked for in grey
+            self.run(TransferBatch(images, joints, Poses(joints, skeleton=manifest.skeleton)))
 
     def _locate(
         self, images: list[Image], pose: Poses | None, color: Color, watch: Stopwatch

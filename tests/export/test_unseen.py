@@ -93,6 +93,7 @@ def test_transfer_makes_the_pictures_of_the_torch_model(model: Unseen, bundle: P
     target[3, 4] = np.nan, np.nan, 0  # a lower arm that is not there
     wanted, mask = expected(model, source, joints, target)
     with Transfer(bundle) as transfer:
+        transfer.warmup([1, 3])
         result = transfer.run(TransferBatch(source, target, Poses(joints, skeleton="cpm14")))
         assert result.coarse is None
         assert np.abs(result.images.astype(int) - wanted).max() <= 1
