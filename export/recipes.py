@@ -164,10 +164,13 @@ def _pg2(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manifest
     reference, folded = Generator(PG2Config(**config)).eval(), Generator(PG2Config(**config)).eval()
     for generator in (reference, folded):
         generator.load_state_dict(tensors)
-    folded.refine.fold_twin_input()
+    outputs: tuple[str, ...] = ("image",)
+    if folded.config.stages == 2:
+        folded.refine.fold_twin_input()
+        outputs = ("coarse", "image")
     size = manifest["preprocess"]["size"]
     planes = 3 + len(get_skeleton(manifest["skeleton"]))
-    network = Network("generator", reference, folded, {"input": (planes, *size)}, ("coarse", "image"))
+    network = Network("generator", reference, folded, {"input": (planes, *size)}, outputs)
     return Recipe(name, (network,), manifest)
 
 

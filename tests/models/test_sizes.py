@@ -5,10 +5,12 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the networks are torch modules; pip install posert[train]")
 
+from posert import ops  # noqa: E402
 from posert.errors import InputError  # noqa: E402
 from posert.models import adversarial, cpm, movenet, normalisation, paf, pg2, structured, unseen  # noqa: E402
 
@@ -38,6 +40,57 @@ def test_unseen_parameters() -> None:
     assert parameters(unseen.Unseen) == 7_863_314
     assert parameters(unseen.Discriminator) == 6_625_409
     assert parameters(unseen.UNetBaseline) == 8_340_995
+
+
+@pytest.mark.parametrize(
+    ("size", "coordinates", "heatmap_encoder"),
+    [((128, 64), 71_044_163, 94_492_163), ((256, 256), 122_614_467, 162_940_291)],
+    ids=["market", "deepfashion"],
+)
+def test_pg2_embeddings(size, coordinates, heatmap_encoder) -> None:
+    for embedding, count in (("coordinates", coordinates), ("heatmap_encoder", heatmap_encoder)):
+        config = pg2.PG2Config(height=size[0], width=size[1], embedding=embedding)
+        assert parameters(lambda config=config: pg2.CoarseGenerator(config)) == count
+        with torch.device("meta"):
+            assert pg2.CoarseGenerator(config)(torch.empty(2, 21, *size)).shape == (2, 3, *size)
+
+
+@pytest.mark.parametrize("embedding", ["heatmaps", "coordinates", "heatmap_encoder"])
+def test_pg2_sees_the_pose_through_every_embedding(embedding) -> None:
+    """Another pose gives another picture; with the planes given as 0 and 1 inside, too; pictures alone make the skips."""
+    torch.manual_seed(0)
+    pose, other = (-torch.ones(1, 18, 128, 64) for _ in range(2))
+    pose[:, 3, 40:49, 20:29] = other[:, 3, 60:69, 30:39] = 1
+    source = torch.rand(1, 3, 128, 64) * 2 - 1
+    pictures = []
+    for pose_range in ("signed", "unit"):
+        config = pg2.PG2Config(channels=4, embedding=embedding, pose_range=pose_range, stages=1)
+        model = pg2.Generator(config)
+        assert "refine" not in dict(model.named_children())
+        first, second = (model(torch.cat([source, planes], 1))[0] for planes in (pose, other))
+        assert (first - second).abs().max() > 1e-5
+        pictures.append(first)
+    assert pictures[0].shape == (1, 3, 128, 64)
+
+
+def test_joint_coordinates_are_read_from_the_planes() -> None:
+    """The places that the discs were drawn at, in parts of the frame (specs pg2, 3), and three zeros for a missing joint."""
+    keypoints = np.full((1, 18, 3), np.nan, np.float32)
+    keypoints[..., 2] = 0
+    keypoints[0, 4], keypoints[0, 9] = (15.7, 62.2, 1), (40, 100, 1)
+    keypoints[0, 11] = (-30, 20, 1)  # its disc lies outside of the frame
+    found = pg2.joint_coordinates(torch.from_numpy(ops.rasterize_discs(keypoints, (128, 64)))).reshape(18, 3).numpy()
+    np.testing.assert_allclose(found[4], (2 * 15 / 64 - 1, 2 * 62 / 128 - 1, 1), atol=1e-6)
+    np.testing.assert_allclose(found[9], (2 * 40 / 64 - 1, 2 * 100 / 128 - 1, 1), atol=1e-6)
+    assert not np.delete(found, (4, 9), 0).any()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("embedding", "keypoints"), ("stages", 3), ("pair_mode", "pairs"), ("pose_range", "both")]
+)
+def test_pg2_refuses_what_it_does_not_know(field, value) -> None:
+    with pytest.raises(InputError, match=field):
+        pg2.PG2Config(**{field: value})
 
 
 @pytest.mark.parametrize(("size", "count"), [((128, 64), 4_329_537), ((256, 256), 10_901_057)])
