@@ -34,6 +34,11 @@ def cosine_rate(step: int, steps: int, *, warmup: int = 200, final: float = 0.02
     return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def constant_rate(step: int, steps: int) -> float:
+    """Factor on the base learning rate that never changes."""
+    return 1.0
+
+
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Scale each parameter group's learning rate from the value it was created with."""
     for group in optimizer.param_groups:
@@ -100,24 +105,29 @@ def run(
     out: Path,
     evaluate: Callable[[dict[str, Tensor], int], Mapping[str, Any]],
     evaluate_every: int,
+    *,
+    schedule: Callable[[int, int], float] = cosine_rate,
+    decay: float = 0.999,
 ) -> Average:
     """Train to the last step, from the checkpoint in `out` if there is one, and keep a log there.
 
     Args:
         title: of the progress bar.
         modules: all that is trained; ``"model"`` is the one whose weights are averaged.
-        optimizers: all that have a state; their rates follow `cosine_rate`.
+        optimizers: all that have a state; their rates follow `schedule`.
         step: takes the number of a step, updates the modules, returns its losses.
         steps: how many.
         batch: pictures that a step sees, for the log.
         out: folder of ``checkpoint.pt`` and ``log.jsonl``.
         evaluate: takes the averaged weights and the number of steps done, returns scores for the log.
         evaluate_every: steps.
+        schedule: factor on the learning rates from the number of a step and of all steps.
+        decay: of the average; 0 keeps the last weights.
 
     Returns:
         The averaged weights.
     """
-    average, path, start = Average(modules["model"]), out / "checkpoint.pt", 0
+    average, path, start = Average(modules["model"], decay), out / "checkpoint.pt", 0
     out.mkdir(parents=True, exist_ok=True)
     if state := load_checkpoint(path):
         start = state["step"]
@@ -127,7 +137,7 @@ def run(
     began = time.perf_counter()
     for number in track(range(start, steps), title, disable=start >= steps):
         for optimizer in optimizers.values():
-            set_rate(optimizer, cosine_rate(number, steps))
+            set_rate(optimizer, schedule(number, steps))
         losses = step(number)
         average.update(modules["model"])
         done = number + 1

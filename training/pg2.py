@@ -1,82 +1,77 @@
-"""Train PG2 on Market-1501: stage I (G1, pose-mask L1), then stage II (G2 against D, G1 frozen). Specs pg2, section 4.
+"""Train PG2 on Market-1501 or DeepFashion: G1 to draw the person in the target pose, then G2 and a discriminator to sharpen it.
+Specs pg2, sections 3 and 4.
 
-    python -m training.pg2 --config training/configs/pg2-s.toml --data market1501 --out runs/pg2-s [--lpips weights]
+    python -m training.pg2 --config training/configs/pg2-s.toml --data market1501 --out runs/pg2-s --lpips weights
 
-Stops and starts again at will: a run goes on from its last checkpoint. It differs from the released scripts in what a small
-network needs on a CPU, and in what its users have: weights are averaged over time, the learning rates are higher and follow a
-cosine, one batch serves both G2 and D, which does not see the coarse picture; mirrored poses are permuted instead of found again,
-and in one pose of six the face is hidden, as estimators of 14 joints leave it.
+Every variant of the paper is a configuration:
+
+    G1-CE-L1         --set model.stages=1 --set coarse.loss='l1' --set model.embedding='coordinates'
+    G1-HME-L1        --set model.stages=1 --set coarse.loss='l1' --set model.embedding='heatmap_encoder'
+    G1-L1            --set model.stages=1 --set coarse.loss='l1'
+    G1-poseMaskLoss  --set model.stages=1
+    G1+D             --set model.stages=1 --set coarse.adversarial=true --set coarse.reconstruction=10
+    G1+G2+D          as it is
+
+(in a shell, put quotes around what has quotes: --set "coarse.loss='l1'"). pg2-market.toml and pg2-deepfashion.toml have the sizes
+and schedules of the released scripts, or with --set "profile='paper'" the paper's.
+
+Stops and starts again at will: a run goes on from its last checkpoint, stage by stage. Mirrored poses are permuted; the released
+scripts found them again in mirrored pictures. pg2-s.toml has what a small network needs on a CPU: its rates are higher and follow
+a cosine, weights are averaged over time, one batch serves both G2 and D, which does not see the coarse picture.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
-import tomllib
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from rich.progress import track
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from posert import ops
 from posert.errors import InputError
-from posert.models.pg2 import CoarseGenerator, Discriminator, Generator, PG2Config
-from posert.skeleton import get_skeleton
-from training.data import market1501
-from training.loop import Average, cosine_rate, load_checkpoint, save_checkpoint, seed_everything, set_rate
+from posert.models.pg2 import CoarseGenerator, Discriminator, PG2Config, RefinementGenerator
+from training.ahead import Ahead
+from training.command import common_options, open_device, open_settings, save
+from training.data.identities import PersonPictures
+from training.data.published import open_people
+from training.loop import run
 from training.lpips import LPIPS
-from training.metrics import mask_ssim, ssim
-from training.pictures import write_grid
+from training.pairs import Arrays, PairSampler
+from training.pg2_settings import SCHEDULES, StageSettings, apply_profile
+from training.pg2_validation import evaluate, network_input
 from training.pixels import normalise
 
-SIZE = (market1501.HEIGHT, market1501.WIDTH)
-FACE = [0, 14, 15, 16, 17]  # nose, eyes, ears in coco18
-FLIP = list(get_skeleton("coco18").flip)
-Arrays = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.uint8]]
+VALIDATION_PAIRS = (256, 1000)
+"""How many pairs are looked at while a stage runs, and at the end."""
 
 
-class PairSampler:
-    """Draws (source, target pose, target) triples of one identity; batch number and seed decide, so a run can resume anywhere."""
+@dataclass(frozen=True)
+class Batch:
+    """A batch where the network is.
 
-    def __init__(self, data: market1501.Market1501, seed: int) -> None:
-        self.data = data
-        self.seed = seed
-        self.by_identity = [np.flatnonzero(data.identities == i) for i in np.unique(data.identities)]
-        sizes = np.array([len(group) * (len(group) - 1) for group in self.by_identity], np.float64)
-        self.weights = sizes / sizes.sum()
+    Attributes:
+        x: (N, 21, H, W), the generator's input.
+        target: (N, 3, H, W), RGB in [-1, 1].
+        mask: (N, 1, H, W), 1 on the target pose's body.
+    """
 
-    def batch(self, number: int, size: int) -> Arrays:
-        """Source images (N, H, W, 3), target keypoints (N, 18, 3), target images; mirrored at random.
+    x: Tensor
+    target: Tensor
+    mask: Tensor
 
-        In one pose of six the face joints are hidden, as estimators without them will leave them.
-        """
-        rng = np.random.default_rng((self.seed, number))
-        groups = rng.choice(len(self.by_identity), size, p=self.weights)
-        pairs = np.stack([rng.choice(self.by_identity[g], 2, replace=False) for g in groups])
-        source, target = self.data.images[pairs[:, 0]], self.data.images[pairs[:, 1]]
-        pose = self.data.keypoints[pairs[:, 1]].copy()
-        mirrored = rng.random(size) < 0.5
-        source[mirrored] = source[mirrored, :, ::-1]
-        target[mirrored] = target[mirrored, :, ::-1]
-        pose[mirrored] = pose[mirrored][:, FLIP]
-        pose[mirrored, :, 0] = SIZE[1] - 1 - pose[mirrored, :, 0]
-        faceless = np.flatnonzero(rng.random(size) < 1 / 6)
-        pose[np.ix_(faceless, FACE)] = (np.nan, np.nan, 0)
-        return source, pose, target
-
-
-def network_input(source: NDArray[np.uint8], pose: NDArray[np.float32]) -> Tensor:
-    """The generator's input (N, 21, H, W): source picture and pose planes."""
-    planes = torch.from_numpy(ops.rasterize_discs(pose, SIZE))
-    return torch.cat([normalise(source), planes], 1).contiguous(memory_format=torch.channels_last)
+    @classmethod
+    def of(cls, arrays: Arrays, device: torch.device) -> Batch:
+        """Make one of what a sampler draws."""
+        source, pose, target = arrays
+        mask = torch.from_numpy(ops.pose_mask(pose, (source.shape[1], source.shape[2])))
+        return cls(network_input(source, pose, device), normalise(target, device=device), mask.to(device).float())
 
 
 def masked_l1(output: Tensor, target: Tensor, mask: Tensor) -> Tensor:
@@ -89,207 +84,253 @@ def real_or_fake(logits: Tensor, real: bool) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, float(real), dtype=torch.float32))
 
 
-class CoarseStage:
-    """Stage I: G1 alone."""
+class Stage:
+    """A generator, G1 or G2 behind a frozen G1, with its discriminator if it has one, and their optimizers."""
 
-    name = "coarse"
+    def __init__(
+        self,
+        config: PG2Config,
+        settings: StageSettings,
+        device: torch.device,
+        coarse: dict[str, Tensor] | None = None,
+        autocast: bool = True,
+    ) -> None:
+        """Build all with random weights.
 
-    def __init__(self, config: PG2Config, rate: float, **_: Any) -> None:
-        self.model = CoarseGenerator(config).to(memory_format=torch.channels_last)
-        self.optimizers = [torch.optim.Adam(self.model.parameters(), rate, betas=(0.5, 0.999))]
+        Args:
+            config: of the networks.
+            settings: of the stage.
+            device: where they are trained.
+            coarse: G1's weights, which makes this the second stage; None trains G1.
+            autocast: compute in bfloat16 where that is safe.
+        """
+        self.config, self.settings, self.device, self.autocast = config, settings, device, autocast
+        self.coarse: CoarseGenerator | None = None
+        if coarse is not None:
+            self.coarse = self._placed(CoarseGenerator(config)).requires_grad_(False)
+            self.coarse.load_state_dict(coarse)
+        self.model: nn.Module = self._placed(CoarseGenerator(config) if coarse is None else RefinementGenerator(config))
+        self.modules: dict[str, nn.Module] = {"model": self.model}
+        self.optimizers = {"optimizer": self._adam(self.model, settings.rate)}
+        if settings.adversarial:
+            self.discriminator = self.modules["discriminator"] = self._placed(Discriminator(config))
+            rate = settings.rate if settings.discriminator_rate is None else settings.discriminator_rate
+            self.optimizers["discriminator_optimizer"] = self._adam(self.discriminator, rate)
 
-    def step(self, x: Tensor, target: Tensor, mask: Tensor) -> dict[str, float]:
-        """One update of G1."""
-        with torch.autocast("cpu", torch.bfloat16):
-            coarse = self.model(x)
-        loss = masked_l1(coarse, target, mask)
-        self.optimizers[0].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizers[0].step()
-        return {"L1": loss.item()}
+    def _placed(self, module: Any) -> Any:
+        return module.to(self.device, memory_format=torch.channels_last)
 
-    def modules(self) -> dict[str, nn.Module]:
-        """Everything with weights that change."""
-        return {"model": self.model}
+    @staticmethod
+    def _adam(module: nn.Module, rate: float) -> torch.optim.Optimizer:
+        return torch.optim.Adam(module.parameters(), rate, betas=(0.5, 0.999))
 
-
-class RefineStage:
-    """Stage II: G2 learns what to add to a frozen G1, against a discriminator of single pictures ("triplet")."""
-
-    name = "refine"
-
-    def __init__(self, config: PG2Config, rate: float, reconstruction: float, coarse: dict[str, Tensor], **_: Any) -> None:
-        if config.pair_mode != "triplet":
-            raise InputError(f"this training judges single pictures: pair_mode must be 'triplet', got {config.pair_mode!r}")
-        generator = Generator(config).to(memory_format=torch.channels_last)
-        generator.coarse.load_state_dict(coarse)
-        self.coarse = generator.coarse.requires_grad_(False)
-        self.model = generator.refine
-        self.discriminator = Discriminator(config).to(memory_format=torch.channels_last)
-        self.reconstruction = reconstruction
-        self.optimizers = [
-            torch.optim.Adam(module.parameters(), rate, betas=(0.5, 0.999)) for module in (self.model, self.discriminator)
-        ]
-
-    def step(self, x: Tensor, target: Tensor, mask: Tensor) -> dict[str, float]:
-        """One update of D, then one of G2, on the same batch."""
-        source, count = x[:, :3], len(x)
-        with torch.autocast("cpu", torch.bfloat16):
+    def draw(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The stage's picture, and the coarse one that it was made from."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            if self.coarse is None:
+                return self.model(x), None
             with torch.no_grad():
                 coarse = self.coarse(x)
-            refined = coarse + self.model(coarse, source)
-            logits = self.discriminator(torch.cat([target, source, refined.detach()]))
-        real, unchanged, generated = logits.split(count)
-        judge = 0.5 * real_or_fake(real, True) + 0.25 * (real_or_fake(unchanged, False) + real_or_fake(generated, False))
-        self._update(1, judge)
-        self.discriminator.requires_grad_(False)  # only what it says of the generated pictures matters now
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.discriminator(torch.cat([target, source, refined]))[2 * count :]
-        adversarial, l1 = real_or_fake(logits, True), masked_l1(refined, target, mask)
-        self._update(0, adversarial + self.reconstruction * l1)
-        self.discriminator.requires_grad_(True)
-        return {"L1": l1.item(), "adversarial": adversarial.item(), "D": judge.item()}
+            return coarse + self.model(coarse, x[:, :3]), coarse
 
-    def _update(self, which: int, loss: Tensor) -> None:
-        for optimizer in self.optimizers:
+    def step(self, batch: Batch, fresh: Batch | None = None) -> dict[str, float]:
+        """One update of the discriminator, if there is one, then one of the generator.
+
+        Args:
+            batch: of the generator.
+            fresh: of the discriminator; None: the same.
+        """
+        picture, coarse = self.draw(batch.x)
+        l1 = masked_l1(
+            picture, batch.target, batch.mask if self.settings.loss == "pose_mask_l1" else torch.zeros_like(batch.mask)
+        )
+        losses, loss = {"L1": l1.item()}, self.settings.reconstruction * l1
+        if self.settings.adversarial:
+            losses["D"] = self._teach_discriminator(batch if fresh is None else fresh, picture if fresh is None else None, coarse)
+            self.discriminator.requires_grad_(False)  # only what it says of the generated pictures matters now
+            asked = real_or_fake(self._judge(batch, picture, coarse)[-1], True)
+            losses["adversarial"] = asked.item()
+            loss = loss + self.settings.adversarial_weight * asked
+        self._update("optimizer", loss)
+        if self.settings.adversarial:
+            self.discriminator.requires_grad_(True)
+        return losses
+
+    def _teach_discriminator(self, batch: Batch, picture: Tensor | None, coarse: Tensor | None) -> float:
+        if picture is None:
+            with torch.no_grad():
+                picture, coarse = self.draw(batch.x)
+        real, *others = self._judge(batch, picture.detach(), coarse)
+        fake = torch.stack([real_or_fake(logits, False) for logits in others]).mean()
+        loss = 0.5 * real_or_fake(real, True) + 0.5 * fake
+        self._update("discriminator_optimizer", loss)
+        return loss.item()
+
+    def _judge(self, batch: Batch, picture: Tensor, coarse: Tensor | None) -> list[Tensor]:
+        """Logits of the real pictures, of the sources where these count as fake, and of the generated pictures.
+
+        All go through the discriminator at once, since its batch norm mixes them (specs pg2, 4).
+        """
+        source = batch.x[:, :3]
+        if self.config.pair_mode == "pair6":
+            groups = [torch.cat([source, shown], 1) for shown in (batch.target, picture)]
+        else:
+            groups = [batch.target, source, picture]
+        judged = len(groups)
+        if self.settings.coarse_in_batch and coarse is not None and self.config.pair_mode == "triplet":
+            groups.append(coarse)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            logits = self.discriminator(torch.cat(groups))
+        return list(logits.split(len(source))[:judged])
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizers[which].step()
-
-    def modules(self) -> dict[str, nn.Module]:
-        """Everything with weights that change."""
-        return {"model": self.model, "discriminator": self.discriminator}
+        self.optimizers[name].step()
 
 
-@torch.no_grad()
-def evaluate(
-    config: PG2Config,
-    coarse: dict[str, Tensor],
-    refine: dict[str, Tensor] | None,
-    data: market1501.Market1501,
-    pairs: NDArray[np.int64],
-    lpips: LPIPS | None,
-    grid: Path | None = None,
-) -> dict[str, float]:
-    """Scores on (source, target) pairs: SSIM, mask-SSIM with the target's mask, LPIPS; for each stage that is given."""
-    generator = Generator(config).eval().to(memory_format=torch.channels_last)
-    generator.coarse.load_state_dict(coarse)
-    if refine is not None:
-        generator.refine.load_state_dict(refine)
-    source, target, pose = data.images[pairs[:, 0]], data.images[pairs[:, 1]], data.keypoints[pairs[:, 1]]
-    results = {"coarse": np.empty_like(source), "final": np.empty_like(source)}
-    for start in range(0, len(pairs), 32):
-        part = slice(start, start + 32)
-        x = network_input(source[part], pose[part])
-        first = generator.coarse(x)
-        results["coarse"][part] = ops.to_uint8(first.contiguous().numpy())
-        if refine is not None:
-            results["final"][part] = ops.to_uint8((first + generator.refine(first, x[:, :3])).contiguous().numpy())
-    if refine is None:
-        del results["final"]
-    mask = ops.pose_mask(pose, SIZE)[:, 0]
-    scores = {}
-    for name, images in results.items():
-        scores[f"{name}_ssim"] = ssim(images, target)
-        scores[f"{name}_mask_ssim"] = mask_ssim(images, target, mask)
-        if lpips is not None:
-            scores[f"{name}_lpips"] = lpips.mean_distance(images, target)
-    if grid is not None:
-        skeleton = np.where(ops.rasterize_discs(pose, SIZE).max(1)[..., None] > 0, 255, 40).astype(np.uint8).repeat(3, -1)
-        columns = [source, skeleton, *results.values(), target]
-        write_grid(grid, [column[:12] for column in columns])
+@dataclass(frozen=True)
+class Job:
+    """All that the training is given besides the networks.
+
+    Attributes:
+        settings: the configuration.
+        sampler: of pairs.
+        validation: pictures of people that are not trained on.
+        out: folder for checkpoints, pictures, logs and the weights.
+        lpips: the distance, or None to leave it out.
+        evaluate_every: steps between looks at the validation pictures.
+        device: where the networks are trained.
+    """
+
+    settings: dict[str, Any]
+    sampler: PairSampler | Ahead
+    validation: PersonPictures
+    out: Path
+    lpips: LPIPS | None
+    evaluate_every: int
+    device: torch.device
+
+    def scores(self, config: PG2Config, states: list[dict[str, Tensor]], which: int, picture: Path) -> dict[str, float]:
+        """Scores of G1, or of both, on few (0) or many (1) validation pairs; none where nobody is held out."""
+        count = self.settings.get("validation_pairs", VALIDATION_PAIRS)[which]
+        if not len(self.validation):
+            return {}
+        pairs = self.validation.pairs(count, seed=0)
+        return evaluate(config, states, self.validation, pairs, self.lpips, self.out / picture, self.device)
+
+
+def train_stage(name: str, stage: Stage, job: Job, before: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Run one stage to its last step, from its checkpoint if there is one; return the averaged weights of its generator.
+
+    Args:
+        name: ``"coarse"`` or ``"refine"``, a folder in the job's.
+        stage: networks and optimizers.
+        job: pairs and scores.
+        before: the weights of the stage before, for the scores.
+    """
+    settings = stage.settings
+    draws = 2 if settings.fresh_batches and settings.adversarial else 1
+
+    def step(number: int) -> dict[str, float]:
+        drawn = (job.sampler.batch(draws * number + draw, settings.batch) for draw in range(draws))
+        return stage.step(*(Batch.of(arrays, stage.device) for arrays in drawn))
+
+    def score(state: dict[str, Tensor], done: int) -> dict[str, float]:
+        return job.scores(stage.config, [*before, state], 0, Path(f"{name}-{done:06d}.png"))
+
+    parts, length = (stage.modules, stage.optimizers), (settings.steps, settings.batch)
+    options: dict[str, Any] = {"schedule": SCHEDULES[settings.schedule], "decay": settings.average}
+    return run(f"PG2 {name}", *parts, step, *length, job.out / name, score, job.evaluate_every, **options).state
+
+
+def train(job: Job, init: Path | None = None) -> dict[str, float]:
+    """Train all stages, write the weights, and return the scores of what was written.
+
+    Args:
+        job: all but the networks.
+        init: weights (safetensors) to start from, or None.
+    """
+    settings = job.settings
+    config = PG2Config(**settings["model"])
+    given = {} if init is None else read_weights(init)
+    states: list[dict[str, Tensor]] = []
+    for name in ("coarse", "refine")[: config.stages]:
+        own = StageSettings.of(settings, name)
+        torch.manual_seed(settings["seed"])  # however often the stage before was stopped
+        stage = Stage(config, own, job.device, *states, autocast=settings.get("autocast", True))
+        fill(stage.model, given, name, init)
+        state = train_stage(name, stage, job, states)
+        states.append(scale_difference(state, own.strength) if name == "refine" else state)
+    kept = {
+        f"{name}.{key}": value for name, state in zip(("coarse", "refine"), states, strict=False) for key, value in state.items()
+    }
+    rounded = save(job.out, "pg2", kept, config=settings["model"], size=[config.height, config.width])
+    states = [
+        {key.removeprefix(f"{name}."): value for key, value in rounded.items() if key.startswith(f"{name}.")}
+        for name in ("coarse", "refine")[: config.stages]
+    ]
+    scores = job.scores(config, states, 1, Path("validation.png"))
+    (job.out / "scores.json").write_text(json.dumps(scores, indent=1))
     return scores
 
 
-def train_stage(
-    stage: CoarseStage | RefineStage,
-    settings: dict[str, Any],
-    sampler: PairSampler,
-    out: Path,
-    score: Callable[[dict[str, Tensor], int], dict[str, float]],
-    evaluate_every: int = 1000,
-    checkpoint_every: int = 250,
-) -> dict[str, Tensor]:
-    """Run one stage to its last step, from its checkpoint if there is one; return the averaged weights of its generator."""
-    average = Average(stage.model)
-    path, start = out / f"{stage.name}.pt", 0
-    if state := load_checkpoint(path):
-        start = state["step"]
-        for name, module in stage.modules().items():
-            module.load_state_dict(state[name])
-        for optimizer, saved in zip(stage.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        average.load(state["average"], state["updates"])
-    began, seen = time.perf_counter(), 0
-    for step in track(range(start, settings["steps"]), f"PG2 {stage.name}", disable=start >= settings["steps"]):
-        source, pose, target = sampler.batch(step, settings["batch"])
-        mask = torch.from_numpy(ops.pose_mask(pose, SIZE)).float()
-        for optimizer in stage.optimizers:
-            set_rate(optimizer, cosine_rate(step, settings["steps"]))
-        losses = stage.step(network_input(source, pose), normalise(target), mask)
-        average.update(stage.model)
-        seen += len(source)
-        if (step + 1) % checkpoint_every == 0 or step + 1 == settings["steps"]:
-            state = {name: module.state_dict() for name, module in stage.modules().items()}
-            state |= {"optimizers": [o.state_dict() for o in stage.optimizers], "average": average.state}
-            save_checkpoint(path, state | {"updates": average.updates, "step": step + 1})
-            line = {"stage": stage.name, "step": step + 1, "per_second": round(seen / (time.perf_counter() - began), 1)} | losses
-            if (step + 1) % evaluate_every == 0 or step + 1 == settings["steps"]:
-                line |= score(average.state, step + 1)
-            with (out / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-    return average.state
-
-
 def scale_difference(refine: dict[str, Tensor], strength: float) -> dict[str, Tensor]:
-    """G2's weights such that it adds `strength` times its difference: below 1, fewer artefacts and a little more blur."""
+    """G2's weights such that it adds `strength` times its difference."""
     return {name: value * strength if name.startswith("out.") else value for name, value in refine.items()}
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Weights of a PG2 network that was trained before.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        return {name: value.float() for name, value in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"--init {path} cannot be read as weights (safetensors): {error}") from error
+
+
+def fill(model: nn.Module, given: dict[str, Tensor], name: str, path: Path | None) -> None:
+    """Give a generator what fits it by name and shape of weights that begin with ``coarse.`` or ``refine.``.
+
+    Raises:
+        InputError: weights of this stage are given, and none fits.
+    """
+    own = model.state_dict()
+    stage = {key.removeprefix(f"{name}."): value for key, value in given.items() if key.startswith(f"{name}.")}
+    fits = {key: value for key, value in stage.items() if key in own and value.shape == own[key].shape}
+    wide = any(value.dim() > 1 for value in fits.values())  # the last bias fits every network
+    if not wide and (stage or (given and name == "coarse")):
+        raise InputError(f"--init {path}: no weights of {name!r} have the shapes of this network; is it of another width?")
+    model.load_state_dict(own | fits)
+
+
+def open_job(args: argparse.Namespace) -> Job:
+    """Read the configuration and the data."""
+    settings = open_settings(args)
+    apply_profile(settings, args.changes)
+    people, validation = open_people(args.data).split(settings["validation_identities"])
+    size = PG2Config(**settings["model"])
+    if people.size != (size.height, size.width):
+        raise InputError(f"the configuration's network draws {size.height} x {size.width}, but {args.data} has {people.size}")
+    pairs = None if args.pairs is None else people.read_pairs(args.pairs)
+    sampler = PairSampler(people, settings["seed"], pairs, settings.get("hidden_faces", 0.0))
+    batches = Ahead(sampler, args.workers) if args.workers else sampler
+    lpips = LPIPS(args.lpips) if args.lpips else None
+    return Job(settings, batches, validation, args.out, lpips, args.evaluate_every, open_device(args.device))
 
 
 def main() -> None:
     """Command line of the training."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", type=Path, default=Path("training/configs/pg2-s.toml"), help="sizes, steps and rates")
-    parser.add_argument("--data", type=Path, required=True, help="Market-1501 in its published layout, with the keypoint file")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints, pictures, the log and the weights")
+    parser = common_options(__doc__, "training/configs/pg2-s.toml", trunk=False)
+    parser.add_argument("--data", type=Path, required=True, help="Market-1501 or DeepFashion as published, with PATN's keypoints")
+    parser.add_argument("--pairs", type=Path, help="train on these pairs alone (CSV: from,to); default: all of each person's")
     parser.add_argument("--lpips", type=Path, help="folder with AlexNet and LPIPS weights; without it LPIPS is left out")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 = torch's choice")
-    parser.add_argument("--stage", choices=["coarse", "both"], default="both", help="stop after stage I, or train both")
-    parser.add_argument("--evaluate-every", type=int, default=1000, help="steps between looks at the validation identities")
     args = parser.parse_args()
-    settings = tomllib.loads(args.config.read_text())
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    seed_everything(settings["seed"])
-    config = PG2Config(**settings["model"])
-    training, validation = market1501.load(args.data).split(settings["validation_identities"])
-    sampler = PairSampler(training, settings["seed"])
-    lpips = LPIPS(args.lpips) if args.lpips else None
-    few, many = validation.pairs(256, seed=0), validation.pairs(1000, seed=0)
-    args.out.mkdir(parents=True, exist_ok=True)
-
-    def score_coarse(weights: dict[str, Tensor], step: int) -> dict[str, float]:
-        return evaluate(config, weights, None, validation, few, lpips, args.out / f"coarse-{step:06d}.png")
-
-    stage = CoarseStage(config, **settings["coarse"])
-    coarse = train_stage(stage, settings["coarse"], sampler, args.out, score_coarse, args.evaluate_every)
-    if args.stage == "coarse":
-        return
-
-    def score_refine(weights: dict[str, Tensor], step: int) -> dict[str, float]:
-        return evaluate(config, coarse, weights, validation, few, lpips, args.out / f"refine-{step:06d}.png")
-
-    adversarial = RefineStage(config, coarse=coarse, **settings["refine"])
-    refine = train_stage(adversarial, settings["refine"], sampler, args.out, score_refine, args.evaluate_every)
-    refine = scale_difference(refine, settings["refine"].get("strength", 1.0))
-    weights = {f"coarse.{k}": v for k, v in coarse.items()} | {f"refine.{k}": v for k, v in refine.items()}
-    halves = {name: value.half().contiguous() for name, value in weights.items()}
-    save_file(halves, args.out / "weights.safetensors", metadata={"model": "pg2", "config": json.dumps(settings["model"])})
-    rounded = {name: value.float() for name, value in halves.items()}
-    parts = [{k.removeprefix(p): v for k, v in rounded.items() if k.startswith(p)} for p in ("coarse.", "refine.")]
-    scores = evaluate(config, parts[0], parts[1], validation, many, lpips, args.out / "validation.png")
-    (args.out / "scores.json").write_text(json.dumps({"pairs": len(many)} | scores, indent=1))
-    print(json.dumps(scores, indent=1))
+    print(json.dumps(train(open_job(args), args.init), indent=1))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def test_a_variant_is_exported_and_draws(config: dict[str, object], tmp_path: Pa
     planes = torch.from_numpy(ops.rasterize_discs(pose, (128, 64)))
     pixels = (torch.from_numpy(source).permute(0, 3, 1, 2).float() - 127.5) / 127.5
     with torch.no_grad():
-        wanted = recipes.load("pg2-s", weights).reference(torch.cat([pixels, planes], 1))
+        wanted = recipes.load("pg2-s", weights).networks[0].reference(torch.cat([pixels, planes], 1))
     assert (result.coarse is not None) == (config.get("stages", 2) == 2)
     for picture, expected in zip([result.images, result.coarse][: len(wanted)], reversed(wanted), strict=True):
         assert np.abs(picture.astype(int) - ops.to_uint8(expected.contiguous().numpy())).max() <= 1
