@@ -41,9 +41,9 @@ from training.ahead import Ahead
 from training.command import common_options, open_device, open_settings, save
 from training.data.identities import PersonPictures
 from training.data.published import open_people
+from training.identity_pairs import Arrays, PairSampler
 from training.loop import run
 from training.lpips import LPIPS
-from training.pairs import Arrays, PairSampler
 from training.pg2_settings import SCHEDULES, StageSettings, apply_profile
 from training.pg2_validation import evaluate, network_input
 from training.pixels import normalise

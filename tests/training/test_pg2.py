@@ -26,8 +26,8 @@ from posert.models.pg2 import PG2Config  # noqa: E402
 from training import ablation_pg2, loop, pg2, pg2_validation  # noqa: E402
 from training.command import change_setting  # noqa: E402
 from training.data.market1501 import Market1501  # noqa: E402
+from training.identity_pairs import FLIP, PairSampler  # noqa: E402
 from training.metrics import ssim  # noqa: E402
-from training.pairs import FLIP, PairSampler  # noqa: E402
 from training.pg2_settings import StageSettings, apply_profile  # noqa: E402
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
