@@ -25,7 +25,10 @@ if TYPE_CHECKING:
         InputError,
         MissingDependency,
         NoVariantError,
+        OutOfFrameError,
         PosertError,
+        SwappedAxesError,
+        UnscaledKeypointsError,
     )
     from posert.estimator import Estimator
     from posert.manifest import Manifest
@@ -58,7 +61,10 @@ _HOME = {
     "InputError": "errors",
     "MissingDependency": "errors",
     "NoVariantError": "errors",
+    "OutOfFrameError": "errors",
     "PosertError": "errors",
+    "SwappedAxesError": "errors",
+    "UnscaledKeypointsError": "errors",
 }
 
 __all__ = [
@@ -73,13 +79,16 @@ __all__ = [
     "Manifest",
     "MissingDependency",
     "NoVariantError",
+    "OutOfFrameError",
     "PosertError",
     "Poses",
     "Session",
     "Skeleton",
+    "SwappedAxesError",
     "Transfer",
     "TransferBatch",
     "TransferResult",
+    "UnscaledKeypointsError",
     "__version__",
     "find_people",
     "get_num_threads",

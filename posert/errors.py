@@ -12,6 +12,18 @@ class InputError(PosertError, ValueError):
     """An argument cannot be used: wrong shape, dtype or range, an unreadable image, an unknown name."""
 
 
+class SwappedAxesError(InputError):
+    """A file of poses has x where y belongs."""
+
+
+class UnscaledKeypointsError(InputError):
+    """A file of poses has coordinates as shares of the picture's sides, where pixels are needed."""
+
+
+class OutOfFrameError(InputError):
+    """A file of poses has people outside of their pictures."""
+
+
 class BundleError(PosertError):
     """A `.posert` file is damaged, incomplete or of another version."""
 

@@ -96,7 +96,7 @@ def run(
     from posert.commands.pictures import read_picture
     from posert.estimator import Estimator
     from posert.evaluation import evaluate, load_dataset, predict
-    from posert.evaluation.extras import require
+    from posert.extras import require
     from posert.media.files import check_folder_writable
 
     if out is not None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from posert.evaluation.extras import require
 from posert.evaluation.report import Evaluation
+from posert.extras import require
 from posert.media.files import write_bytes
 from posert.skeleton import Skeleton
 

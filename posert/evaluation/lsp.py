@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from posert.errors import InputError
 from posert.evaluation.dataset import PoseDataset, unlabelled_as_missing
-from posert.evaluation.extras import require
+from posert.formats.matlab import read_mat
 from posert.paths import path_kind
 from posert.skeleton import get_skeleton
 
@@ -41,21 +41,6 @@ def read_joints(root: str | Path, shape: tuple[int | None, ...]) -> NDArray[np.f
         return np.asarray(joints, np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{str(file)!r}: 'joints' must hold numbers: {error}") from error
-
-
-def read_mat(path: Path, **options: object) -> dict[str, object]:
-    """The variables of a MATLAB file, by name.
-
-    Raises:
-        InputError: it is no MATLAB file, or of version 7.3, which SciPy does not read.
-        MissingDependency: SciPy is not installed.
-    """
-    io = require("scipy.io", "reading .mat files")
-    try:
-        variables: dict[str, object] = io.loadmat(str(path), **options)
-    except Exception as error:  # damage surfaces as errors of many kinds
-        raise InputError(f"{str(path)!r} cannot be read as a MATLAB file (version 4 to 7.2): {error}") from error
-    return variables
 
 
 def picture_files(root: str | Path, count: int, digits: int) -> tuple[Path, ...]:

@@ -6,16 +6,13 @@ market-annotation-train.csv                     name: [y, ...]: [x, ...], 18 key
 
 from __future__ import annotations
 
-import csv
-import json
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from posert.errors import InputError
 from posert.evaluation.dataset import PoseDataset
-from posert.media.files import read_bytes
+from posert.formats.patn import read_annotation
 from posert.paths import path_kind
 from posert.skeleton import get_skeleton
 
@@ -24,35 +21,6 @@ _LAYOUTS = {
     "market-annotation-test.csv": "bounding_box_test",
 }
 _NOTE = "Market's keypoints were found by OpenPose, not drawn by people: this measures agreement with OpenPose."
-
-
-def read_annotation(path: str | Path) -> dict[str, NDArray[np.float32]]:
-    """Read a keypoint file.
-
-    Returns:
-        float32 (18, 3) for each picture's name: x, y in pixels, score 1; missing = (NaN, NaN, 0).
-
-    Raises:
-        InputError: the file cannot be read, or a line is damaged; the message says which.
-    """
-    try:
-        lines = read_bytes(path).decode().splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{str(path)!r} is not a text file in UTF-8: {error}") from error
-    poses = {}
-    for number, row in enumerate(csv.reader(lines[1:], delimiter=":"), start=2):
-        try:
-            name, y, x = row[0].strip(), json.loads(row[1]), json.loads(row[2])
-            xy = np.array([x, y], np.float32).T
-        except (IndexError, TypeError, ValueError) as error:
-            raise InputError(f"{path}, line {number}: expected 'name: [y, ...]: [x, ...]' with 18 numbers each") from error
-        if xy.shape != (18, 2):
-            raise InputError(f"{path}, line {number}: expected 18 keypoints, got {xy.shape}")
-        present = np.asarray((np.isfinite(xy) & (xy >= 0)).all(1))
-        pose = np.concatenate([xy, present[:, None]], 1, dtype=np.float32)
-        pose[~present, :2] = np.nan
-        poses[name] = pose
-    return poses
 
 
 def load_market(root: str | Path, annotations: str | Path | None = None) -> PoseDataset:

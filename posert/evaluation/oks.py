@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posert.evaluation.dataset import PoseDataset
-from posert.evaluation.extras import require
 from posert.evaluation.predict import Predictions
+from posert.extras import require
 from posert.skeleton import Skeleton
 
 # COCO's, joint by joint; the joints that COCO lacks get those of their neighbours, and serve only the assignment of people.

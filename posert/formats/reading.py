@@ -1,4 +1,4 @@
-"""Poses from a JSON file of either format, the choice of one person, and writing."""
+"""Poses from a file, the choice of one person, and writing."""
 
 from __future__ import annotations
 
@@ -9,29 +9,18 @@ from typing import Any
 import numpy as np
 
 from posert.errors import InputError
-from posert.formats.coco import parse_coco
-from posert.formats.openpose import parse_openpose
-from posert.formats.values import MISSING_JOINT, read_json
+from posert.formats.pose_files import read_pose_file
 from posert.media.files import write_bytes
 from posert.types import Poses
 
 
 def read_poses(path: str | Path) -> Poses:
-    """Read the people in an OpenPose or COCO keypoint file; which of the two it is follows from its content.
+    """The people in a file of any kind that `read_pose_file` knows, without its checks for coordinates that are no pixels.
 
     Raises:
-        InputError: the file is not JSON, of neither format, inconsistent, or holds no person with a joint.
+        InputError: as `read_pose_file`.
     """
-    document, name = read_json(path, hint=MISSING_JOINT), str(path)
-    if isinstance(document, dict) and "people" in document:
-        poses = parse_openpose(document, name)
-    elif isinstance(document, list) or (isinstance(document, dict) and "annotations" in document):
-        poses, _ = parse_coco(document, name)
-    else:
-        raise InputError(f"{name!r} holds no poses: neither OpenPose JSON (it has people) nor COCO JSON (it has annotations)")
-    if not len(poses):
-        raise InputError(f"{name!r} holds no person with a joint; one person is needed")
-    return poses
+    return read_pose_file(path, check=False).poses
 
 
 def best_person(poses: Poses) -> Poses:

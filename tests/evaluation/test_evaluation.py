@@ -17,7 +17,7 @@ from posert import Estimator, Poses
 from posert.cli import app
 from posert.errors import InputError, MissingDependency
 from posert.evaluation import Detections, PoseDataset, evaluate, load_dataset, predict
-from posert.evaluation.extras import require
+from posert.extras import require
 from posert.skeleton import convert_keypoints, get_skeleton
 
 CELLS = ((10, 14), (12, 16), (9, 12))

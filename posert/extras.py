@@ -1,4 +1,4 @@
-"""Packages that only evaluation needs, imported when they are used."""
+"""Packages that only some features need, imported when they are used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 
 from posert.errors import MissingDependency
 
-_PACKAGES = {"scipy": "scipy", "matplotlib": "matplotlib", "faster_coco_eval": "faster-coco-eval"}
+# Module -> package that brings it, and the extra of posert that brings the package.
+_PACKAGES = {
+    "scipy": ("scipy", "eval"),
+    "matplotlib": ("matplotlib", "eval"),
+    "faster_coco_eval": ("faster-coco-eval", "eval"),
+    "av": ("PyAV", "video"),
+}
 
 
 def require(module: str, purpose: str) -> Any:
@@ -23,5 +29,5 @@ def require(module: str, purpose: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = _PACKAGES[module.split(".")[0]]
-        raise MissingDependency(f'{purpose} needs {package}: pip install "posert[eval]"') from error
+        package, extra = _PACKAGES[module.split(".")[0]]
+        raise MissingDependency(f'{purpose} needs {package}: pip install "posert[{extra}]"') from error

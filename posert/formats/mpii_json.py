@@ -1,4 +1,8 @@
-"""MPII Human Pose as JSON: the two kinds of file that most programs read."""
+"""MPII Human Pose as JSON, the two kinds of file that most programs read: lists of people.
+
+valid.json               image, joints, joints_vis, center, scale; heads in gt_valid.mat, `headboxes_src`
+mpii_annotations.json    img_paths, joint_self (16 x 3), objpos, scale_provided, isValidation; heads in mpii_headboxes.npy
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posert.errors import InputError
-from posert.evaluation.lsp import read_mat
-from posert.evaluation.mpii import JOINTS, Person
+from posert.formats.matlab import read_mat
+from posert.formats.mpii import JOINTS, Person
 from posert.formats.values import numbers, read_json, records
 from posert.paths import path_kind
 
 
 def read_people(path: str | Path) -> list[Person]:
-    """The people in one of the JSON files (`posert.evaluation.mpii`); of ``mpii_annotations.json`` the validation part.
+    """The people in one of the JSON files; of ``mpii_annotations.json`` the validation part.
 
     Raises:
         InputError: the file is neither, or its head rectangles do not fit it; the message says where.
         MissingDependency: SciPy is not installed, and head rectangles lie in a .mat file.
     """
-    path = Path(path)
-    entries = records(read_json(path), repr(str(path)))
+    return parse_people(read_json(path), Path(path))
+
+
+def parse_people(document: Any, path: Path) -> list[Person]:
+    """As `read_people`, for a JSON document that is already loaded from `path`."""
+    entries = records(document, repr(str(path)))
     heads = _head_sizes(path, len(entries))
     people = []
     for number, entry in enumerate(entries):
