@@ -85,13 +85,22 @@ def say(message: str) -> None:
     print(message)
 
 
-def progress() -> AbstractContextManager[Progress]:
-    """A progress bar on stderr that vanishes when it is done; nothing is shown where stderr is no terminal."""
+def progress(unit: str | None = None) -> AbstractContextManager[Progress]:
+    """A progress bar on stderr that vanishes when it is done; nothing is shown where stderr is no terminal.
+
+    Args:
+        unit: what is counted, such as ``"frames"``: shows how many a second, too.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if unit is None or not task.speed else f"{task.speed:.1f} {unit}/s")
 
     shown = sys.stderr.isatty()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
     # Some versions of rich write an empty line even for a disabled bar, unless their console is quiet.
     return Progress(*columns, console=Console(stderr=True, quiet=not shown), transient=True, disable=not shown)
 

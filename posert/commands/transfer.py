@@ -1,4 +1,4 @@
-"""`posert transfer`: a person, re-drawn in the pose of another."""
+"""`posert transfer`: a person, re-drawn in the pose of another; many of them; or in the motion of a video."""
 
 from __future__ import annotations
 
@@ -7,91 +7,103 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, MaxPixels, say
+from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, MaxPixels
+from posert.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from posert.commands.transfer_plan import Choices
 
-    from posert.types import Image, Poses, TransferResult
-
-GRID_HEIGHT = 384
-"""Height in pixels of the pictures in a grid."""
+_Source = Annotated[
+    Path, typer.Option("--source", "--sources", metavar="IMAGE|FOLDER", help="A picture of the person to be re-drawn, or many.")
+]
+_POSE = "The pose: a picture or video of one person, a .json, .csv or .mat file of poses, or a folder of such files."
+_Pose = Annotated[Path, typer.Option("--pose", "--poses", metavar="FILE|FOLDER", help=_POSE)]
+_OUTPUT = "What to write: a picture (.png, .jpg, .webp, .bmp), a video (.mp4), or a folder for many pictures."
+_Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE|FOLDER", help=_OUTPUT)]
+_Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="A transfer model; see 'posert models'.")]
+_Estimator = Annotated[str, typer.Option(metavar="NAME|FILE", help="The model that finds the joints.")]
+_DETECTOR = "The model that says where people are; 'none' leaves that to the estimator, in pictures that one person fills."
+_Detector = Annotated[str, typer.Option(metavar="NAME|FILE|none", help=_DETECTOR)]
+_Grid = Annotated[bool, typer.Option("--grid", help="Source, pose, first stage if there is one, and result side by side.")]
+_PASTE = "Put the person back into the whole source picture; by default where that is not in the model's proportions."
+_Paste = Annotated[bool | None, typer.Option("--paste/--no-paste", help=_PASTE, show_default=False)]
+_RETARGET = "Keep the source's proportions, or take over those of the poses."
+_Retarget = Annotated[bool, typer.Option("--retarget/--no-retarget", help=_RETARGET)]
+_SMOOTHING = "Of a video's joints: 0 is none, larger is steadier and slower."
+_Smoothing = Annotated[float, typer.Option(metavar="NUMBER", help=_SMOOTHING)]
+_LIMIT = "Stop after so many frames of a video, or poses of a folder."
+_Limit = Annotated[int | None, typer.Option(metavar="N", help=_LIMIT, show_default=False)]
+_CHECKS = "Refuse files of poses whose coordinates are not pixels of their pictures."
+_Checks = Annotated[bool, typer.Option("--check-poses/--no-check-poses", help=_CHECKS)]
+_Redo = Annotated[bool, typer.Option("--redo", help="Make all pictures of a folder anew, also those that are listed as made.")]
 
 
 def run(
-    source: Annotated[Path, typer.Option(metavar="IMAGE", help="A picture of the person to be re-drawn.")],
-    pose: Annotated[
-        Path, typer.Option(metavar="IMAGE|FILE.json", help="The pose: a picture of one person, or COCO or OpenPose JSON.")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The picture to write: .png, .jpg, .webp or .bmp.")
-    ],
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="A transfer model; see 'posert models'.")] = "pg2-s",
-    estimator: Annotated[str, typer.Option(metavar="NAME|FILE", help="The model that finds the poses.")] = "cpm-s",
-    grid: Annotated[
-        bool, typer.Option("--grid", help="Write source, pose, first stage and result side by side, enlarged.")
-    ] = False,
+    source: _Source,
+    pose: _Pose,
+    output: _Output,
+    model: _Model = "pg2-s",
+    estimator: _Estimator = "cpm-s",
+    detector: _Detector = "paf-s",
+    grid: _Grid = False,
+    paste: _Paste = None,
+    retarget: _Retarget = True,
+    smoothing: _Smoothing = 1.0,
+    limit: _Limit = None,
+    check_poses: _Checks = True,
+    redo: _Redo = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     backend: Backend = None,
     device: Device = None,
 ) -> None:
-    """Re-draw the person of one picture in the pose of another.
+    """Re-draw a person in the pose of another: one picture, many, or a video.
 
     \b
-    From a picture:  posert transfer --source me.jpg --pose you.jpg -o new.png
-    From a file:     posert transfer --source me.jpg --pose you.json -o new.png
-    Every step:      posert transfer --source me.jpg --pose you.jpg --grid -o all.png
+    From a picture:   posert transfer --source me.jpg --pose you.jpg -o new.png
+    From a file:      posert transfer --source me.jpg --pose you.json -o new.png
+    Every step:       posert transfer --source me.jpg --pose you.jpg --grid -o all.png
+    As in a video:    posert transfer --source me.jpg --pose dance.mp4 -o out.mp4
+    Its first second: posert transfer --source me.jpg --pose dance.mp4 --limit 30 -o out.mp4
+    Everybody in all: posert transfer --source people --poses poses -o out
 
-    The result has the size that the model draws at. Of several people in a
-    JSON file, the one with the highest total score is taken.
+    Files of poses: COCO and OpenPose JSON (18 or 25 joints), MPII (.mat, .json),
+    PATN (.csv). Of several people the one with the highest total score is taken.
+
+    A photograph stays as it is around the person (--no-paste writes what the
+    model draws alone). A folder gets pictures at the model's size, named after
+    source and pose, and manifest.jsonl, which says what was made from what; the
+    same command goes on where it was stopped.
     """
-    from posert.commands.pictures import read_picture
-    from posert.media.files import check_writable
-    from posert.media.images import check_image_name, write_image
+    from posert.commands.transfer_plan import Choices
 
-    check_image_name(output)
-    check_writable(output)
-    picture = read_picture(source, max_pixels=max_pixels)
-    pose_picture = None if pose.suffix.lower() == ".json" else read_picture(pose, max_pixels=max_pixels)
-
-    from posert.commands.people import require_people
-    from posert.estimator import Estimator
-    from posert.people import find_people
-    from posert.transfer import Transfer, odd_images
-
-    finder = Estimator(estimator, backend=backend, device=device)
-    transfer = Transfer(model, estimator=finder, backend=backend, device=device)
-    target = _read_pose(pose) if pose_picture is None else require_people(find_people(finder, [pose_picture]), [str(pose)])
-    source_pose = None
-    if odd_images([picture], transfer.engine.manifest.preprocess.size):
-        source_pose = require_people(find_people(finder, [picture]), [str(source)])
-    prepared = transfer.prepare([picture], source_pose)
-    result = prepared.run(target)
-    drawn = result.images[0]
-    height, width = drawn.shape[:2]
-    write_image(output, _side_by_side((picture, prepared.boxes), (pose_picture, target), result) if grid else drawn)
-    say(f"wrote {output}" + ("" if grid else f" ({width} x {height} pixels)"))
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit must be at least 1, got {limit}")
+    named = None if detector == "none" else detector
+    looks = (model, estimator, named, grid, paste, retarget, smoothing)
+    choices = Choices(*looks, limit, check_poses, redo, max_pixels, backend, device)
+    _start(source, pose, output, choices)
 
 
-def _read_pose(path: Path) -> Poses:
-    """The best person of a JSON file, framed by a box around the joints."""
-    from posert.formats import best_person, read_poses
-    from posert.geometry import person_boxes
-    from posert.types import Poses
+def _start(source: Path, pose: Path, output: Path, choices: Choices) -> None:
+    """Find out which kind of work it is, and do it."""
+    from posert.commands import transfer_many, transfer_one, transfer_video
+    from posert.formats.pose_files import kind_of
+    from posert.media.video_writer import WRITABLE as VIDEOS
+    from posert.paths import path_kind
 
-    person = best_person(read_poses(path))
-    return Poses(person.keypoints, [0], person_boxes(person.keypoints), person.skeleton)  # type: ignore[arg-type]
-
-
-def _side_by_side(source: tuple[Image, NDArray[np.float32]], target: tuple[Image | None, Poses], result: TransferResult) -> Image:
-    from posert.commands.figures import drawn_figure, figure
-    from posert.draw import picture_grid
-
-    height, width = result.images.shape[1:3]
-    size = GRID_HEIGHT, round(GRID_HEIGHT * width / height)
-    cells = {"source": figure(*source, size), "pose": drawn_figure(*target, size)}
-    if result.coarse is not None:
-        cells["first stage"] = result.coarse[0]
-    cells["result"] = result.images[0]
-    return picture_grid([list(cells.values())], size, columns=list(cells))
+    many = path_kind(output) == "folder" or not output.suffix
+    if many:
+        transfer_many.run(source, pose, output, choices)
+        return
+    for name, path in (("--source", source), ("--pose", pose)):
+        if path_kind(path) == "folder":
+            raise InputError(
+                f"{name} is the folder {str(path)!r}, so a folder is needed for the results, and not {str(output)!r}"
+            )
+    kind = kind_of(pose)
+    if kind == "video" or output.suffix.lower() in VIDEOS:
+        if kind != "video":
+            raise InputError(f"a video needs a video for its poses, and {str(pose)!r} is a {kind}; name a picture with -o")
+        transfer_video.run(source, pose, output, choices)
+    else:
+        transfer_one.run(source, pose, output, choices)

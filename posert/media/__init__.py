@@ -1,1 +1,1 @@
-"""Reading and writing pictures, and writing files so that nobody ever sees half of one."""
+"""Reading and writing pictures and videos, and writing files so that nobody ever sees half of one."""

@@ -93,6 +93,26 @@ def staged_folder(folder: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)  # renamed, or not wanted any more
 
 
+@contextlib.contextmanager
+def staged_file(path: str | Path) -> Iterator[Path]:
+    """The name of a temporary file that becomes `path` when the block ends, or vanishes if the block raises.
+
+    Raises:
+        InputError: it cannot be renamed; nothing is left behind then.
+    """
+    target = _real(path)
+    temporary = _temporary(target.parent)
+    try:
+        yield temporary
+        try:
+            os.replace(temporary, target)
+        except OSError as error:
+            raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):  # renamed, or never created
+            temporary.unlink()
+
+
 def _move(temporary: Path, folder: Path) -> None:
     """Turn a temporary folder into `folder`, or move its files there."""
     if path_kind(folder) is None:

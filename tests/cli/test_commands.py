@@ -44,7 +44,7 @@ def call(tiny_estimator_bundle, tiny_transfer_bundle):
     """Run a command that must succeed, with the tiny models; returns what it printed on stdout."""
     models = {
         "estimate": ["--model", tiny_estimator_bundle],
-        "transfer": ["--model", tiny_transfer_bundle, "--estimator", tiny_estimator_bundle],
+        "transfer": ["--model", tiny_transfer_bundle, "--estimator", tiny_estimator_bundle, "--detector", "none"],
         "demo": ["--model", tiny_transfer_bundle, "--estimator", tiny_estimator_bundle],
     }
 
@@ -168,14 +168,24 @@ def test_flip_test_and_limits_are_passed_on(call, photos, tmp_path):
 
 
 def test_transfer_takes_the_pose_from_a_picture_or_a_file(call, photos, tmp_path):
-    said = call("transfer", "--source", photos / "c.jpg", "--pose", photos / "a.png", "-o", tmp_path / "out.png")
+    options = ("--source", photos / "c.jpg", "--no-paste")
+    said = call("transfer", *options, "--pose", photos / "a.png", "-o", tmp_path / "out.png")
     assert "64 x 128 pixels" in said
     drawn = read_image(tmp_path / "out.png")
     assert drawn.shape == (128, 64, 3)
     assert (drawn == 255).all(-1).any(), "the tiny model paints the pose's discs white"
     call("estimate", photos / "a.png", "--format", "openpose", "-o", tmp_path / "pose.json")
-    call("transfer", "--source", photos / "c.jpg", "--pose", tmp_path / "pose.json", "-o", tmp_path / "other.png")
+    said = call("transfer", *options, "--pose", tmp_path / "pose.json", "-o", tmp_path / "other.png")
+    assert "the pose is from OpenPose JSON, 1 person" in said
     assert read_image(tmp_path / "other.png").shape == (128, 64, 3)
+
+
+def test_transfer_puts_the_person_back_into_the_photograph(call, photos, tmp_path):
+    call("transfer", "--source", photos / "c.jpg", "--pose", photos / "a.png", "-o", tmp_path / "out.png")
+    source, drawn = read_image(photos / "c.jpg"), read_image(tmp_path / "out.png")
+    assert drawn.shape == source.shape
+    assert (drawn[:20] == source[:20]).all(), "far from the person nothing changes"
+    assert (drawn.astype(int) - source).max() > 100, "the tiny model paints the pose's discs white"
 
 
 def test_transfer_takes_a_source_in_the_networks_proportions_whole(call, photos, tmp_path, monkeypatch):
@@ -186,7 +196,7 @@ def test_transfer_takes_a_source_in_the_networks_proportions_whole(call, photos,
     drawn = read_image(tmp_path / "out.png")
     assert ((np.abs(drawn.astype(int) - source).max(-1) <= 1) | (drawn == 255).all(-1)).all()
     looks = []
-    monkeypatch.setattr("posert.people.find_people", lambda *given: looks.append(given) or find_people(*given))
+    monkeypatch.setattr("posert.track.find_people", lambda *given: looks.append(given) or find_people(*given))
     call("transfer", "--source", tmp_path / "source.png", "--pose", photos / "a.png", "-o", tmp_path / "out.png")
     assert len(looks) == 1, "only the picture of the pose is looked at"
 

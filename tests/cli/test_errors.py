@@ -79,7 +79,7 @@ def files(tmp_path, tiny_estimator_bundle, tiny_transfer_bundle):
 
 ESTIMATE = "estimate --model e.posert "
 LONG = "a" * 300
-TRANSFER = "transfer --model t.posert --estimator e.posert "
+TRANSFER = "transfer --model t.posert --estimator e.posert --detector none "
 
 CASES = {
     # pictures
@@ -160,7 +160,7 @@ CASES = {
     TRANSFER + "--source good.png --pose absent.json -o out.png": "absent.json",
     TRANSFER + "--source good.png --pose pose.json -o out.gif": "must end in",
     TRANSFER + "--source good.png --pose pose.json -o /proc/out.png": "does not accept files",
-    "transfer --model e.posert --estimator e.posert --source good.png --pose pose.json -o out.png": "estimation",
+    "transfer --model e.posert --estimator e.posert --detector none --source good.png --pose pose.json -o out.png": "estimation",
     TRANSFER + f"--source {LONG} --pose good.png -o out.png": "too long",
     TRANSFER + f"--source good.png --pose {LONG}.json -o out.png": "too long",
     # demo

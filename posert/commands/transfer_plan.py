@@ -1,0 +1,83 @@
+"""What `posert transfer` was asked for, and the models that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from posert.estimator import Estimator
+from posert.geometry import person_boxes
+from posert.images import whole_boxes
+from posert.people import find_people
+from posert.track import Tracker
+from posert.transfer import Transfer
+from posert.types import Poses
+
+if TYPE_CHECKING:
+    from posert.types import Image
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The options that all kinds of `posert transfer` share; see `posert.commands.transfer.run`."""
+
+    model: str = "pg2-s"
+    estimator: str = "cpm-s"
+    detector: str | None = "paf-s"
+    grid: bool = False
+    paste: bool | None = None
+    retarget: bool = True
+    smoothing: float = 1.0
+    limit: int | None = None
+    check_poses: bool = True
+    redo: bool = False
+    max_pixels: float = 50e6
+    backend: str | None = None
+    device: str | None = None
+
+
+@dataclass(frozen=True)
+class Models:
+    """Models that are open.
+
+    Attributes:
+        transfer: draws.
+        finder: finds one person's joints.
+        detector: finds everybody, or None.
+    """
+
+    transfer: Transfer
+    finder: Estimator
+    detector: Estimator | None
+
+    def find(self, images: Sequence[Image]) -> Poses:
+        """The person of each picture, one an image; all joints missing where there is none.
+
+        It is the largest and surest that the detector finds; where it finds nobody, `posert.find_people` looks again.
+        """
+        if not len(images):
+            return Poses(np.zeros((0, len(self.finder.skeleton), 3), np.float32), None, None, self.finder.skeleton)  # type: ignore[arg-type]
+        people = np.stack([Tracker(self.finder, self.detector).update(image) for image in images])
+        missing = np.flatnonzero(~(people[..., 2] > 0).any(1))
+        if len(missing):
+            people[missing] = find_people(self.finder, [images[int(number)] for number in missing]).keypoints
+        boxes = whole_boxes(images)
+        found = (people[..., 2] > 0).any(1)
+        boxes[found] = person_boxes(people[found])
+        return Poses(people, None, boxes, self.finder.skeleton)  # type: ignore[arg-type]
+
+
+def open_models(choices: Choices) -> Models:
+    """Open what the options name.
+
+    Raises:
+        PosertError: see `posert.Engine.open`.
+    """
+    where: dict[str, Any] = {"backend": choices.backend, "device": choices.device}
+    finder = Estimator(choices.estimator, **where)
+    needs_detector = choices.detector is not None and not finder.finds_everybody
+    detector = Estimator(choices.detector, **where) if choices.detector is not None and needs_detector else None
+    return Models(Transfer(choices.model, estimator=finder, **where), finder, detector)
