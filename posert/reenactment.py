@@ -44,6 +44,7 @@ class Reenactment:
     Attributes:
         size: height and width of the results in pixels.
         window: the part of the source picture that the network draws.
+        prepared: the source, from `Transfer.prepare`.
         network_size: height and width of what it draws, in pixels.
         skeleton: of the model.
     """
@@ -89,7 +90,7 @@ class Reenactment:
         seen = to_box(source, self.window.box[None], self.network_size)
         if self._paste:
             self.window.erase(self._body(seen)[0])
-        self._prepared = transfer.prepare([self.window.cut(self.network_size)], Poses(seen, [0], None, self.skeleton))  # type: ignore[arg-type]
+        self.prepared = transfer.prepare([self.window.cut(self.network_size)], Poses(seen, [0], None, self.skeleton))  # type: ignore[arg-type]
 
     def draw(self, poses: Poses) -> Drawn:
         """Draw the person in poses of the driver.
@@ -106,7 +107,7 @@ class Reenactment:
         inward = self._inward(points)
         points[..., :2] += inward[:, None]
         targets = check_keypoints(points)
-        pictures = self._prepared.run(Poses(targets, None, None, self.skeleton)).images  # type: ignore[arg-type]
+        pictures = self.prepared.run(Poses(targets, None, None, self.skeleton)).images  # type: ignore[arg-type]
         if not self._paste:
             return Drawn(list(pictures), pictures, targets)
         masks, places = self._body(targets), self._places(moved, inward)

@@ -95,6 +95,11 @@ class Transfer:
                 self._own_estimator = Estimator(given, backend=choice[0], device=choice[1])
             return self._own_estimator
 
+    @property
+    def needs_joints(self) -> bool:
+        """Whether the model must know the joints of every source, and not only of those that are to be cropped."""
+        return self._redrawing().needs_joints
+
     def run(self, batch: TransferBatch | Mapping[str, Any], *, color: Color = "rgb") -> TransferResult:
         """Re-draw each source person in its target pose.
 

@@ -25,6 +25,8 @@ _Estimator = Annotated[str, typer.Option(metavar="NAME|FILE", help="The model th
 _DETECTOR = "The model that says where people are; 'none' leaves that to the estimator, in pictures that one person fills."
 _Detector = Annotated[str, typer.Option(metavar="NAME|FILE|none", help=_DETECTOR)]
 _Grid = Annotated[bool, typer.Option("--grid", help="Source, pose, first stage if there is one, and result side by side.")]
+_EXPLAIN = "Also write what lies between source and result into this folder: the model's layers, masks and stages."
+_Explain = Annotated[Path | None, typer.Option(metavar="FOLDER", help=_EXPLAIN, show_default=False)]
 _PASTE = "Put the person back into the whole source picture; by default where that is not in the model's proportions."
 _Paste = Annotated[bool | None, typer.Option("--paste/--no-paste", help=_PASTE, show_default=False)]
 _RETARGET = "Keep the source's proportions, or take over those of the poses."
@@ -46,6 +48,7 @@ def run(
     estimator: _Estimator = "cpm-s",
     detector: _Detector = "paf-s",
     grid: _Grid = False,
+    explain: _Explain = None,
     paste: _Paste = None,
     retarget: _Retarget = True,
     smoothing: _Smoothing = 1.0,
@@ -62,6 +65,7 @@ def run(
     From a picture:   posert transfer --source me.jpg --pose you.jpg -o new.png
     From a file:      posert transfer --source me.jpg --pose you.json -o new.png
     Every step:       posert transfer --source me.jpg --pose you.jpg --grid -o all.png
+    How it was made:  posert transfer --source me.jpg --pose you.jpg --explain steps -o new.png
     As in a video:    posert transfer --source me.jpg --pose dance.mp4 -o out.mp4
     Its first second: posert transfer --source me.jpg --pose dance.mp4 --limit 30 -o out.mp4
     Everybody in all: posert transfer --source people --poses poses -o out
@@ -79,7 +83,7 @@ def run(
     if limit is not None and limit < 1:
         raise InputError(f"--limit must be at least 1, got {limit}")
     named = None if detector == "none" else detector
-    looks = (model, estimator, named, grid, paste, retarget, smoothing)
+    looks = (model, estimator, named, grid, explain, paste, retarget, smoothing)
     choices = Choices(*looks, limit, check_poses, redo, max_pixels, backend, device)
     _start(source, pose, output, choices)
 

@@ -39,8 +39,10 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
 
     What cannot be used is left out and told at the end, with exit status 1; the rest is made.
     """
-    if choices.grid or choices.paste:
-        raise InputError(f"--{'grid' if choices.grid else 'paste'} is for a single result; name a picture or a video with -o")
+    given = {"--grid": choices.grid, "--paste": bool(choices.paste), "--explain": choices.explain is not None}
+    if any(given.values()):
+        option = next(option for option, there in given.items() if there)
+        raise InputError(f"{option} is for a single result; name a picture or a video with -o")
     folders = {os.path.realpath(path) for path in (source, pose)}
     if os.path.realpath(output) in folders:
         raise InputError(f"{str(output)!r} holds what the pictures are made from; write them into another folder")
@@ -150,7 +152,8 @@ class _Work:
         """A source; None, and a problem more, where it cannot be used."""
         try:
             image = read_picture(path, max_pixels=self.choices.max_pixels)
-            if not odd_images([image], self.models.transfer.engine.manifest.preprocess.size):
+            transfer = self.models.transfer
+            if not transfer.needs_joints and not odd_images([image], transfer.engine.manifest.preprocess.size):
                 return _Source(path, image, None)
             pose = self.models.find([image])
             if not (pose.keypoints[..., 2] > 0).any():
@@ -163,7 +166,7 @@ class _Work:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """A picture, and the person in it where it is not in the network's proportions."""
+    """A picture, and the person in it where the model needs to know."""
 
     path: Path
     image: Image

@@ -14,7 +14,7 @@ from posert.draw import picture_grid
 from posert.formats import best_person, read_pose_file
 from posert.formats.pose_files import kind_of
 from posert.geometry import person_boxes
-from posert.media.files import check_writable
+from posert.media.files import check_folder_writable, check_writable, staged_folder
 from posert.media.images import check_image_name, write_image
 from posert.reenactment import Reenactment
 from posert.transfer import odd_images
@@ -34,6 +34,8 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
     """Write the person of one picture in one pose."""
     check_image_name(output)
     check_writable(output)
+    if choices.explain is not None:
+        check_folder_writable(choices.explain)
     picture = read_picture(source, max_pixels=choices.max_pixels)
     pose_pictures = [read_picture(pose, max_pixels=choices.max_pixels)] if kind_of(pose) == "picture" else []
     file = None if pose_pictures else read_pose_file(pose, check=choices.check_poses)
@@ -42,19 +44,31 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
     transfer = models.transfer
     odd = bool(odd_images([picture], transfer.engine.manifest.preprocess.size))
     paste = odd if choices.paste is None else choices.paste
-    source_pose = require_people(models.find([picture]), [str(source)]) if odd or paste else None
+    needed = odd or paste or transfer.needs_joints
+    source_pose = require_people(models.find([picture]), [str(source)]) if needed else None
     if source_pose is None or choices.grid or not paste:
-        prepared = transfer.prepare([picture], source_pose)
+        prepared, framed = transfer.prepare([picture], source_pose), target
         result = prepared.run(target)
-        drawn = result.images[0]
-        if choices.grid:
-            drawn = _side_by_side((picture, prepared.boxes), (pose_pictures[0] if pose_pictures else None, target), result)
+        shown = (pose_pictures[0] if pose_pictures else None, target)
+        drawn = _side_by_side((picture, prepared.boxes), shown, result) if choices.grid else result.images[0]
     else:
         reenactment = Reenactment(transfer, picture, source_pose, target, bones=choices.retarget, paste=paste)
-        drawn = reenactment.draw(target).images[0]
+        pasted = reenactment.draw(target)
+        drawn, prepared = pasted.images[0], reenactment.prepared
+        framed = Poses(pasted.targets, target.image_index, None, reenactment.skeleton)
+    if choices.explain is not None:
+        _explain(choices.explain, prepared.explain(framed))
     write_image(output, drawn)
     seen = "" if file is None else f"; the pose is from {file}"
     say(f"wrote {output} ({drawn.shape[1]} x {drawn.shape[0]} pixels{seen})")
+
+
+def _explain(folder: Path, steps: dict[str, Image]) -> None:
+    """Write what lies between source and result, numbered in its order."""
+    with staged_folder(folder) as staged:
+        for number, (name, pictures) in enumerate(steps.items(), start=1):
+            write_image(staged / f"{number:02}-{name.replace(' ', '-')}.png", pictures[0])
+    say(f"wrote {len(steps)} steps to {folder}")
 
 
 def _framed(person: Poses) -> Poses:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class Choices:
     estimator: str = "cpm-s"
     detector: str | None = "paf-s"
     grid: bool = False
+    explain: Path | None = None
     paste: bool | None = None
     retarget: bool = True
     smoothing: float = 1.0

@@ -43,6 +43,8 @@ def run(source: Path, driver: Path, output: Path, choices: Choices) -> None:
     Frames are read, looked at, drawn and written one after the other, in threads that are at most some frames apart, so memory
     does not depend on the length of the video.
     """
+    if choices.explain is not None:
+        raise InputError("--explain is for one pose; name a picture with -o, and a pose that is not a video")
     check_video_name(output)
     picture = _scaled(read_picture(source, max_pixels=choices.max_pixels))
     reader = VideoReader(driver, max_pixels=choices.max_pixels)

@@ -188,6 +188,15 @@ def test_transfer_puts_the_person_back_into_the_photograph(call, photos, tmp_pat
     assert (drawn.astype(int) - source).max() > 100, "the tiny model paints the pose's discs white"
 
 
+@pytest.mark.parametrize("paste", ["--paste", "--no-paste"])
+def test_transfer_explains(call, photos, tmp_path, paste):
+    options = ("--source", photos / "c.jpg", "--pose", photos / "a.png", paste, "--explain", tmp_path / "steps")
+    assert f"steps to {tmp_path / 'steps'}" in call("transfer", *options, "-o", tmp_path / "out.png")
+    names = sorted(path.name for path in (tmp_path / "steps").iterdir())
+    assert names[0] == "01-source.png"
+    assert names[-1].endswith("-image.png")
+
+
 def test_transfer_takes_a_source_in_the_networks_proportions_whole(call, photos, tmp_path, monkeypatch):
     source = np.zeros((128, 64, 3), np.uint8)
     source[..., 2] = 200
