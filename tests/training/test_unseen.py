@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -14,8 +15,9 @@ pytest.importorskip("safetensors", reason="training needs safetensors; pip insta
 pytest.importorskip("rich", reason="training needs rich; pip install posert[train]")
 pytest.importorskip("skimage", reason="training needs scikit-image; pip install posert[train]")
 
+from posert import TransferBatch  # noqa: E402
 from posert.errors import InputError  # noqa: E402
-from training import unseen  # noqa: E402
+from training import evaluate_pairs, unseen  # noqa: E402
 from training.data.pairs import UNKNOWN, Clip, Frame, RenderedPairs  # noqa: E402
 from training.pairs import (  # noqa: E402
     FLIP,
@@ -227,3 +229,33 @@ def test_the_official_configuration_is_the_papers() -> None:
     with torch.device("meta"):
         assert sum(p.numel() for p in unseen.build(settings).parameters()) == 7_863_314
         assert sum(p.numel() for p in unseen.build(settings | {"baseline": True}).parameters()) == 8_340_995
+
+
+def test_scores_of_a_pipeline(tmp_path: Path) -> None:
+    """One that leaves the source as it is scores as the source does; one that knows the target is perfect."""
+    pairs = stack(Figures().draw(np.random.default_rng(0), 9))
+
+    class Known:
+        def __init__(self, images: np.ndarray) -> None:
+            self.images = images
+
+        def run(self, batch: TransferBatch) -> Known:
+            np.testing.assert_array_equal(batch.source, pairs.source)
+            np.testing.assert_array_equal(batch.target.keypoints, pairs.target_joints)
+            np.testing.assert_array_equal(batch.source_pose.keypoints, pairs.source_joints)
+            return self
+
+    class Difference(torch.nn.Module):
+        def forward(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+            return (first - second).abs().mean((1, 2, 3))
+
+    idle, perfect = (
+        evaluate_pairs.evaluate(Known(images), {"figures": pairs}, Difference(), tmp_path)["figures"]  # type: ignore[arg-type]
+        for images in (pairs.source, pairs.target)
+    )
+    assert idle["ssim"] == idle["ssim, source unchanged"] < 1
+    assert idle["lpips"] == idle["lpips, source unchanged"] > 0
+    assert idle["pairs nearer than the source"] == 0
+    assert (perfect["ssim"], perfect["lpips"], perfect["pairs nearer than the source"]) == (1, 0, 1)
+    assert json.loads((tmp_path / "scores.json").read_text())["figures"] == perfect
+    assert cv2.imread(str(tmp_path / "pairs.png")).shape[0] >= 8 * SIZE[0]
