@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -13,7 +13,7 @@ _END = object()
 _PATIENCE = 0.1  # seconds after which a full queue is asked whether anybody still wants its items
 
 
-def prefetch(items: Iterable[Item], depth: int) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """The same items in the same order, made in another thread while the caller works on those before.
 
     An error in the other thread is raised here, in its place among the items. When the result is closed, or forgotten, the thread

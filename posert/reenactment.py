@@ -107,24 +107,25 @@ class Reenactment:
         inward = self._inward(points)
         points[..., :2] += inward[:, None]
         targets = check_keypoints(points)
-        pictures = self.prepared.run(Poses(targets, None, None, self.skeleton)).images  # type: ignore[arg-type]
+        result = self.prepared.run(Poses(targets, None, None, self.skeleton))  # type: ignore[arg-type]
+        pictures = result.images
         if not self._paste:
             return Drawn(list(pictures), pictures, targets)
-        masks, places = self._body(targets), self._places(moved, inward)
+        masks, places = self._body(targets) | result.mask, self._places(moved, inward)
         images = [self.window.paste(p, m, place) for p, m, place in zip(pictures, masks, places, strict=True)]
         return Drawn(images, pictures, targets)
 
     def _inward(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far people must be moved for the network to draw them well, (n, 2) in its pixels.
 
-        What leaves the window is moved inward. If the result is pasted, where it was to be can be made up for (`_places`), so
-        people are first moved to where the source stands.
+        People are moved to where the source stands, and then inward where they leave the window. What is pasted is moved back
+        (`_places`); what is not stays there, as if the camera followed the person.
         """
         border = _BORDER * self.network_size[0]
         inward = np.zeros((len(points), 2))
         for axis, length in ((0, self.network_size[1]), (1, self.network_size[0])):
             low, high = (of(points[..., axis], axis=1) for of in (np.nanmin, np.nanmax))
-            if axis == 0 and self._paste:
+            if axis == 0:
                 x0, _, x1, _ = self.window.box.astype(np.float64)
                 stand = (self._source.root[0] + 0.5 - x0) * length / (x1 - x0) - 0.5
                 root = roots(points, self.skeleton)[:, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -64,9 +65,10 @@ def run(source: Path, driver: Path, output: Path, choices: Choices) -> None:
     with (
         VideoWriter(output, shown.size, reader.rate, sound_of=driver) as writer,
         progress("frames") as bar,
+        closing(prefetch(steady, 2 * BATCH)) as ahead,
     ):
         task = bar.add_task("re-drawing", total=total)
-        for batch in _batches(prefetch(steady, 2 * BATCH)):
+        for batch in _batches(ahead):
             for (time, _), image in zip(batch, shown.draw(batch, flicker), strict=True):
                 writer.write(image, time)
                 bar.advance(task)

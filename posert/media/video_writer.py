@@ -82,10 +82,14 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        av = require("av", "writing videos")
         if error is None:
             try:
                 self._finish()
-                self._container.close()
+                try:
+                    self._container.close()  # writes the index
+                except (av.FFmpegError, OSError) as refusal:
+                    raise self._refused(refusal) from refusal
             except BaseException as problem:
                 self._stack.__exit__(type(problem), problem, problem.__traceback__)
                 raise
@@ -109,7 +113,7 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
         self._last = max(self._last + 1, round(time * _TICKS))
         frame.pts, frame.time_base = self._last, Fraction(1, _TICKS)
-        self._mux(self._stream.encode(frame))
+        self._encode(frame)
         if self._audio is not None:
             self._audio.write_until(time)
 
@@ -122,17 +126,21 @@ class VideoWriter(AbstractContextManager["VideoWriter"]):
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         return stream
 
-    def _mux(self, packets: Any) -> None:
+    def _encode(self, frame: Any) -> None:
+        """Encode a frame, or what the encoder still holds, and write what comes out."""
         av = require("av", "writing videos")
         try:
-            self._container.mux(packets)
+            self._container.mux(self._stream.encode(frame))
         except (av.FFmpegError, OSError) as error:
-            raise InputError(f"cannot write {str(self._path)!r}: {getattr(error, 'strerror', None) or error}") from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: Exception) -> InputError:
+        return InputError(f"cannot write {str(self._path)!r}: {getattr(error, 'strerror', None) or error}")
 
     def _finish(self) -> None:
         if self._last < 0:
             raise InputError(f"cannot write {str(self._path)!r}: it would hold no frame")
-        self._mux(self._stream.encode(None))
+        self._encode(None)
         if self._audio is not None:
             self._audio.write_until(self._last / _TICKS + 1 / self._rate)
             self._audio.finish()

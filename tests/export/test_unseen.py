@@ -162,3 +162,32 @@ def test_bundles_that_break_the_contract(bundle: Path, change: dict, match: str)
         document[key] = value(document[key]) if callable(value) else value
     with pytest.raises(BundleError, match=match):
         Manifest.of(document)
+
+
+def test_the_command_takes_it_for_a_picture_a_video_and_a_folder(bundle, tmp_path):
+    from typer.testing import CliRunner
+
+    from posert.cli import app
+
+    examples = Path(__file__).resolve().parents[2] / "posert" / "examples"
+    (tmp_path / "people").mkdir()
+    for name in ("source-yellow.jpg", "source-stripes.jpg"):
+        (tmp_path / "people" / name).write_bytes((examples / name).read_bytes())
+    calls = {
+        "one": ["--source", examples / "source-yellow.jpg", "--pose", examples / "pose-left.jpg", "-o", tmp_path / "new.png"],
+        "many": ["--source", tmp_path / "people", "--poses", examples / "pose-left.jpg", "-o", tmp_path / "out"],
+    }
+    try:
+        from videos import write_video
+
+        write_video(tmp_path / "dance.mp4", [read_image(examples / f"pose-{name}.jpg") for name in ("left", "front", "right")])
+        calls["video"] = ["--source", examples / "source-yellow.jpg", "--pose", tmp_path / "dance.mp4", "-o", tmp_path / "o.mp4"]
+    except ImportError:  # without PyAV the other two are tested
+        pass
+    calls["one"] += ["--explain", tmp_path / "steps"]
+    for call in calls.values():
+        done = CliRunner().invoke(app, ["transfer", *map(str, call), "--model", str(bundle)])
+        assert done.exit_code == 0, done.output
+    assert read_image(tmp_path / "new.png").shape == (256, 256, 3)
+    assert read_image(tmp_path / "out" / "source-yellow_pose000.jpg").shape == (*SIZE, 3)
+    assert len(list((tmp_path / "steps").iterdir())) > 5
