@@ -57,8 +57,14 @@ class LPIPS(nn.Module):
         ).sum(0)
 
     @torch.no_grad()
-    def mean_distance(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-        """Mean distance of two uint8 batches (N, H, W, 3), RGB."""
+    def distances(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Distance of each pair of two uint8 batches (N, H, W, 3), RGB: float32 (N,)."""
+        device = self.mean.device
         tensors = [torch.from_numpy(x).permute(0, 3, 1, 2).float() / 127.5 - 1 for x in (first, second)]
         pairs = zip(tensors[0].split(64), tensors[1].split(64), strict=True)
-        return float(torch.cat([self(a, b) for a, b in pairs]).mean())
+        found: NDArray[np.float32] = torch.cat([self(a.to(device), b.to(device)).cpu() for a, b in pairs]).numpy()
+        return found
+
+    def mean_distance(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+        """Mean distance of two uint8 batches (N, H, W, 3), RGB."""
+        return float(self.distances(first, second).mean())

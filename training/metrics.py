@@ -10,19 +10,29 @@ from posert.errors import InputError
 
 
 def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """Mean structural similarity of picture pairs: uniform 7 x 7 window, per channel, unbiased covariance (specs R-7, K17).
+    """Mean structural similarity of picture pairs; see `ssim_of_each`."""
+    return float(np.mean(ssim_of_each(first, second)))
+
+
+def ssim_of_each(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Structural similarity of each pair: uniform 7 x 7 window, per channel, unbiased covariance (specs R-7, K17).
 
     Args:
         first: uint8 (N, H, W, 3), at least 7 pixels a side.
         second: the same.
+
+    Returns:
+        float64 (N,).
+
+    Raises:
+        InputError: the batches differ in shape, or are not uint8.
     """
     if first.shape != second.shape or first.dtype != np.uint8 or second.dtype != np.uint8:
         raise InputError(
             f"SSIM needs two uint8 batches of one shape, got {first.dtype} {first.shape} and {second.dtype} {second.shape}"
         )
-    return float(
-        np.mean([structural_similarity(a, b, data_range=255, channel_axis=-1) for a, b in zip(first, second, strict=True)])
-    )
+    pairs = zip(first, second, strict=True)
+    return np.array([structural_similarity(a, b, data_range=255, channel_axis=-1) for a, b in pairs], np.float64)
 
 
 def mask_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8], mask: NDArray[np.uint8]) -> float:
