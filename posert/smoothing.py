@@ -88,9 +88,18 @@ def smooth(poses: Iterable[TimedPose], strength: float = 1.0, longest: float = L
     Source: Casiez, Roussel and Vogel, "1 euro filter", CHI 2012; their beta has a unit here that does not depend on how large the
     person is in the picture.
     """
+    check_strength(strength)
+    return _smoothed(poses, strength, longest) if strength > 0 else iter(poses)
+
+
+def check_strength(strength: float) -> None:
+    """Refuse a strength that `smooth` does not take.
+
+    Raises:
+        InputError: it is out of range.
+    """
     if not 0 <= strength <= _STRONGEST:
         raise InputError(f"smoothing must lie between 0 (none) and {_STRONGEST:g}, got {strength}")
-    return _smoothed(poses, strength, longest) if strength > 0 else iter(poses)
 
 
 def _smoothed(poses: Iterable[TimedPose], strength: float, longest: float) -> Iterator[TimedPose]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +30,7 @@ _EXPLAIN = "Also write what lies between source and result into this folder: the
 _Explain = Annotated[Path | None, typer.Option(metavar="FOLDER", help=_EXPLAIN, show_default=False)]
 _PASTE = "Put the person back into the whole source picture; by default where that is not in the model's proportions."
 _Paste = Annotated[bool | None, typer.Option("--paste/--no-paste", help=_PASTE, show_default=False)]
-_RETARGET = "Keep the source's proportions, or take over those of the poses."
+_RETARGET = "In photographs and videos: keep the source's proportions, or take over those of the poses."
 _Retarget = Annotated[bool, typer.Option("--retarget/--no-retarget", help=_RETARGET)]
 _SMOOTHING = "Of a video's joints: 0 is none, larger is steadier and slower."
 _Smoothing = Annotated[float, typer.Option(metavar="NUMBER", help=_SMOOTHING)]
@@ -99,7 +100,11 @@ def _start(source: Path, pose: Path, output: Path, choices: Choices) -> None:
     if many:
         transfer_many.run(source, pose, output, choices)
         return
+    if choices.redo:
+        raise InputError("--redo is for a folder of results, and a single one is always made anew; leave it out")
     for name, path in (("--source", source), ("--pose", pose)):
+        if os.path.realpath(path) == os.path.realpath(output):
+            raise InputError(f"{str(output)!r} is what {name} names, and would be overwritten; write the result elsewhere")
         if path_kind(path) == "folder":
             raise InputError(
                 f"{name} is the folder {str(path)!r}, so a folder is needed for the results, and not {str(output)!r}"
@@ -109,5 +114,7 @@ def _start(source: Path, pose: Path, output: Path, choices: Choices) -> None:
         if kind != "video":
             raise InputError(f"a video needs a video for its poses, and {str(pose)!r} is a {kind}; name a picture with -o")
         transfer_video.run(source, pose, output, choices)
+    elif choices.limit is not None:
+        raise InputError("--limit is for a video or a folder, and one picture takes one pose; leave it out")
     else:
         transfer_one.run(source, pose, output, choices)

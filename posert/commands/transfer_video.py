@@ -18,12 +18,13 @@ from posert.commands.transfer_plan import Choices, open_models
 from posert.draw import draw_poses
 from posert.errors import InputError
 from posert.flicker import Flicker
+from posert.media.files import check_writable
 from posert.media.video import VideoReader
 from posert.media.video_writer import VideoWriter, check_video_name
 from posert.prefetch import prefetch
 from posert.reenactment import Drawn, Reenactment
 from posert.skeleton import Skeleton
-from posert.smoothing import TimedPose, fill_gaps, smooth
+from posert.smoothing import TimedPose, check_strength, fill_gaps, smooth
 from posert.track import Tracker
 from posert.types import Image, Poses
 
@@ -47,6 +48,8 @@ def run(source: Path, driver: Path, output: Path, choices: Choices) -> None:
     if choices.explain is not None:
         raise InputError("--explain is for one pose; name a picture with -o, and a pose that is not a video")
     check_video_name(output)
+    check_writable(output)
+    check_strength(choices.smoothing)
     picture = _scaled(read_picture(source, max_pixels=choices.max_pixels))
     reader = VideoReader(driver, max_pixels=choices.max_pixels)
     models = open_models(choices)

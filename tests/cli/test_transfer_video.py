@@ -121,11 +121,15 @@ ERRORS = {
     "--pose absent.mp4 -o out.mp4": "no file 'absent.mp4'",
     "--pose dance.mp4 -o out.png": "a video's name must end in .mp4",
     "--pose dance.mp4 -o out.avi": "a video's name must end in .mp4",
-    "--pose me.png -o out.mp4": "a video needs a video for its poses, and 'me.png' is a picture",
+    "--pose other.png -o out.mp4": "a video needs a video for its poses, and 'other.png' is a picture",
     "--pose dance.mp4 -o absent/out.mp4": "there is no folder",
     "--pose dance.mp4 -o out.mp4 --smoothing -1": "smoothing must lie between 0",
     "--pose dance.mp4 -o out.mp4 --limit 0": "--limit must be at least 1",
     "--pose dance.mp4 -o out.mp4 --max-pixels 1000": "megapixels",
+    "--pose dance.mp4 -o dance.mp4": "'dance.mp4' is what --pose names, and would be overwritten",
+    "--pose dance.mp4 -o out.mp4 --redo": "--redo is for a folder of results",
+    "--pose dance.mp4 -o out.mp4 --explain steps": "--explain is for one pose",
+    "--pose other.png -o out.png --limit 3": "--limit is for a video or a folder",
     "--pose nothing.txt -o out.png": "nothing that poses are read from",
 }
 
@@ -137,6 +141,7 @@ def test_errors_leave_nothing_behind(call, tmp_path, line):
     (tmp_path / "text.mp4").write_text("notes\n" * 99)
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "nothing.txt").touch()
+    write_image(tmp_path / "other.png", block(96, 128))
     write_video(tmp_path / "dark.mp4", [np.zeros((256, 192, 3), np.uint8)] * 12)
     before = sorted(tmp_path.iterdir())
     said = call(*line.split(), status=2)
