@@ -18,6 +18,7 @@ PACKAGES = {
     "numpy": ("numpy", "pip install posert"),
     "onnxruntime": ("onnxruntime", "pip install posert"),
     "opencv": ("opencv-python-headless", "pip install posert"),
+    "pyav": ("av", "pip install 'posert[video]'"),
     "torch": ("torch", "pip install 'posert[gpu]'"),
     "triton": ("triton", "pip install 'posert[gpu]'"),
     "tensorrt-rtx": ("tensorrt-rtx-cu13", "pip install 'posert[gpu]'"),

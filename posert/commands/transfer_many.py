@@ -57,17 +57,14 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
         raise InputError(f"none of the {len(files)} files of poses can be used; the first: {problems[0].reason}")
     output.mkdir(parents=True, exist_ok=True)
     manifest = PairManifest(output, fresh=choices.redo)
-    names = _names(sources, len(wanted))
-    planned = [(names[path][j], str(path), str(w.file), w.person) for path in sources for j, w in enumerate(wanted)]
-    manifest.check(planned, settings)
     present = {file for file in manifest.made if path_kind(output / file) == "file"}
-    absent = {path: [j for j in range(len(wanted)) if names[path][j] not in present] for path in sources}
-    work = _Work(models, choices, settings, wanted, names, absent, problems)
-    missing = sum(map(len, absent.values()))
+    work = _Work(models, choices, settings, wanted, _Names(sources, len(wanted)), present, problems)
+    manifest.check(work.planned(sources), settings)
+    missing = sum(len(work.absent(path)) for path in sources)
     written = 0
     with progress("pictures") as bar:
         task = bar.add_task("re-drawing", total=missing)
-        for batch, pairs in work.batches():
+        for batch, pairs in work.batches(sources):
             pictures, boxes = draw_pairs(models.transfer, batch)
             made = [work.made(*pair, boxes[number]) for pair, number in zip(pairs, batch.source_index, strict=True)]
             for picture, entry in zip(pictures, made, strict=True):
@@ -75,7 +72,7 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
             manifest.append(made)
             written += len(made)
             bar.advance(task, len(made))
-    say(f"wrote {written} pictures to {output}; {len(planned) - missing} were there already")
+    say(f"wrote {written} pictures to {output}; {len(sources) * len(wanted) - missing} were there already")
     if problems:
         print(f"{len(problems)} inputs could not be used:", *problems, sep="\n  ", file=sys.stderr)
         raise typer.Exit(1)
@@ -92,14 +89,16 @@ def _settings(choices: Choices, models: Models) -> dict[str, str]:
     }
 
 
-def _names(sources: Sequence[Path], poses: int) -> dict[Path, list[str]]:
-    """File names for each source: 0002_c1s1_000451_03_pose007.jpg, so that what reads Market-1501 reads them."""
-    stems = Counter(path.stem for path in sources)
-    digits = max(3, len(str(poses - 1)))
-    return {
-        path: [f"{path.stem if stems[path.stem] == 1 else path.name}_pose{j:0{digits}}.jpg" for j in range(poses)]
-        for path in sources
-    }
+class _Names:
+    """File names: 0002_c1s1_000451_03_pose007.jpg, so that what reads Market-1501 reads them."""
+
+    def __init__(self, sources: Sequence[Path], poses: int) -> None:
+        self._stems = Counter(path.stem for path in sources)
+        self._digits = max(3, len(str(poses - 1)))
+
+    def of(self, source: Path, pose: int) -> str:
+        """The name of one result; a.jpg and a.png do not share one."""
+        return f"{source.stem if self._stems[source.stem] == 1 else source.name}_pose{pose:0{self._digits}}.jpg"
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +106,8 @@ class _Work:
     """What is to be made.
 
     Attributes:
-        names: of the pictures of each source, one for each pose.
-        absent: which poses of each source are still to be made.
+        names: of the results.
+        present: of these, what is there already.
         problems: sources that cannot be used are added.
     """
 
@@ -116,26 +115,36 @@ class _Work:
     choices: Choices
     settings: dict[str, str]
     wanted: Sequence[Wanted]
-    names: dict[Path, list[str]]
-    absent: dict[Path, list[int]]
+    names: _Names
+    present: set[str]
     problems: list[Problem]
 
-    def batches(self) -> Iterator[tuple[PairBatch, list[tuple[Path, int]]]]:
+    def planned(self, sources: Sequence[Path]) -> Iterator[tuple[str, str, str, str]]:
+        """Name, source, file of the pose and person of every result."""
+        for path in sources:
+            for j, wanted in enumerate(self.wanted):
+                yield self.names.of(path, j), str(path), str(wanted.file), wanted.person
+
+    def absent(self, source: Path) -> list[int]:
+        """The poses in which a source is still to be drawn."""
+        return [j for j in range(len(self.wanted)) if self.names.of(source, j) not in self.present]
+
+    def batches(self, sources: Sequence[Path]) -> Iterator[tuple[PairBatch, list[tuple[Path, int]]]]:
         """Batches, each with the source's path and the pose's number of its pictures."""
-        paths = [path for path, poses in self.absent.items() if poses]
+        paths = [path for path in sources if self.absent(path)]
         for start in range(0, len(paths), SOURCES):
             read = [source for path in paths[start : start + SOURCES] if (source := self._read(path)) is not None]
-            for sources in ([s for s in read if s.pose is None], [s for s in read if s.pose is not None]):
-                yield from self._of(sources)
+            for alike in ([s for s in read if s.pose is None], [s for s in read if s.pose is not None]):
+                yield from self._of(alike)
 
     def made(self, source: Path, pose: int, seen: NDArray[np.float32]) -> Made:
         """The manifest's entry of a picture, of whose source this box was seen."""
-        wanted, file = self.wanted[pose], self.names[source][pose]
+        wanted, file = self.wanted[pose], self.names.of(source, pose)
         return Made(file, str(source), str(wanted.file), wanted.person, rounded(seen), rounded(wanted.box), self.settings)
 
     def _of(self, sources: list[_Source]) -> Iterator[tuple[PairBatch, list[tuple[Path, int]]]]:
         """The batches of sources that all have a pose, or all have none."""
-        pairs = [(number, j) for number, source in enumerate(sources) for j in self.absent[source.path]]
+        pairs = [(number, j) for number, source in enumerate(sources) for j in self.absent(source.path)]
         for start in range(0, len(pairs), POSES):
             part = pairs[start : start + POSES]
             used = sorted({number for number, _ in part})
