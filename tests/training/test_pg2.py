@@ -332,3 +332,33 @@ def test_the_ablation_runs_and_tells_which_order_came_out(people: Market1501, tm
     assert "| G1-CE-L1 | 0." in text
     assert "In the paper: G1+G2+D, G1-CE-L1." in text
     assert read_image(tmp_path / "out" / "ablation.png").shape[1] > 5 * 96
+
+
+def test_deepfashion_is_trained_on_by_its_configuration(tmp_path: Path) -> None:
+    """Two people of two pictures each as PATN cuts them, and the paper's profile with narrow networks."""
+    (tmp_path / "train").mkdir()
+    rng, lines = np.random.default_rng(0), ["name:keypoints_y:keypoints_x"]
+    for name in ("Pantsid0000002901_1front", "Pantsid0000002901_3back", "Denimid0000056501_1front", "Denimid0000056501_2side"):
+        picture = rng.integers(0, 256, (16, 11, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+        cv2.imwrite(str(tmp_path / "train" / f"fashionMEN{name}.jpg"), picture)
+        lines.append(f"fashionMEN{name}.jpg: {rng.integers(20, 230, 18).tolist()}: {rng.integers(20, 150, 18).tolist()}")
+    (tmp_path / "fasion-resize-annotation-train.csv").write_text("\n".join(lines) + "\n")
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "training.pg2", "--config", str(CONFIGS / "pg2-deepfashion.toml"), "--out", str(out)]
+    command += ["--data", str(tmp_path), "--device", "cpu", "--threads", "1", "--workers", "1"]
+    narrow = [f"model.{name}=2" for name in ("channels", "refinement_channels", "discriminator_channels")]
+    changes = [
+        "profile='paper'",
+        "validation_identities=1",
+        "validation_pairs=[1, 2]",
+        "coarse.steps=2",
+        "refine.steps=1",
+        *narrow,
+    ]
+    command += [part for change in changes for part in ("--set", change)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "scores.json").read_text())["pairs"] == 2
+    assert load_file(out / "weights.safetensors")["refine.stem.weight"].shape == (2, 6, 3, 3)
+    line = json.loads((out / "refine" / "log.jsonl").read_text())
+    assert line.keys() >= {"L1", "D", "adversarial", "final_ssim"}
