@@ -181,7 +181,7 @@ def fill_fitting(model: nn.Module, init: Path) -> set[str]:
     own = model.state_dict()
     fits = {k: v.float() for k, v in load_file(init).items() if k in own and v.shape == own[k].shape}
     if not fits:
-        raise InputError(f"{init} has no weights that fit; --init needs those of such a network, of an estimator on the same trunk")
+        raise InputError(f"{init} has no weights that fit; --init needs those of such a network, or of one on the same trunk")
     model.load_state_dict(own | fits)
     return set(fits)
 
