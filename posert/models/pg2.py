@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posert.errors import InputError
+from posert.models.layers import SameDownsample, glorot_conv
 
 _CHOICES = {
     "pair_mode": ("triplet", "pair6"),
@@ -92,13 +93,6 @@ MARKET = PG2Config()
 DEEPFASHION = PG2Config(height=256, width=256)
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-    nn.init.xavier_uniform_(conv.weight)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return conv
-
-
 def _linear(inputs: int, outputs: int) -> nn.Linear:
     linear = nn.Linear(inputs, outputs)
     nn.init.xavier_uniform_(linear.weight)
@@ -106,16 +100,11 @@ def _linear(inputs: int, outputs: int) -> nn.Linear:
     return linear
 
 
-class _Downsample(nn.Conv2d):
-    """3 x 3 convolution of stride 2 with TensorFlow's SAME padding on even sizes, then ReLU."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, stride=2)
-        nn.init.xavier_uniform_(self.weight)
-        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
+class _Downsample(SameDownsample):
+    """With ReLU behind it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(super().forward(functional.pad(x, (0, 1, 0, 1))))
+        return functional.relu(super().forward(x))
 
 
 class _ConvPair(nn.Module):
@@ -123,8 +112,8 @@ class _ConvPair(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, residual: bool) -> None:
         super().__init__()
-        self.conv1 = _conv(inputs, outputs)
-        self.conv2 = _conv(outputs, outputs)
+        self.conv1 = glorot_conv(inputs, outputs)
+        self.conv2 = glorot_conv(outputs, outputs)
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,7 +141,7 @@ class _Encoder(nn.Module):
     def __init__(self, config: PG2Config, inputs: int) -> None:
         super().__init__()
         widths = _widths(config)
-        self.stem = _conv(inputs, config.channels)
+        self.stem = glorot_conv(inputs, config.channels)
         self.encoder = nn.ModuleList(_ConvPair(w, w, residual=True) for w in widths)
         self.down = nn.ModuleList(_Downsample(a, b) for a, b in pairwise(widths))
         self.fc_down = _linear(widths[-1] * math.prod(_base(config)[1:]), config.bottleneck)
@@ -188,9 +177,9 @@ class CoarseGenerator(_Encoder):
         for skip in reversed(widths):
             self.decoder.append(_ConvPair(inputs + skip, inputs + skip, residual=True))
             if skip != ch:
-                self.up.append(_conv(inputs + skip, skip - ch, kernel=1))
+                self.up.append(glorot_conv(inputs + skip, skip - ch, kernel=1))
                 inputs = skip - ch
-        self.out = _conv(inputs + ch, 3)
+        self.out = glorot_conv(inputs + ch, 3)
         if config.embedding == "coordinates":
             length = config.bottleneck
             self.pose_embedding = nn.Sequential(_linear(3 * config.joints, length), nn.ReLU(), _linear(length, length))
@@ -260,14 +249,14 @@ class RefinementGenerator(nn.Module):
         widths = [ch * (i + 1) for i in range(blocks)]
         self.full_resolution_skip = config.blocks > 5
         self.folded = False
-        self.stem = _conv(6, ch)
+        self.stem = glorot_conv(6, ch)
         self.encoder = nn.ModuleList(_ConvPair(a, b, residual=False) for a, b in zip([ch, *widths], widths, strict=False))
         self.down = nn.ModuleList(_Downsample(w, w) for w in widths[:-1])
         inputs = [2 * widths[-1]] + [ch + w for w in reversed(widths[:-1])]
         if not self.full_resolution_skip:
             inputs[-1] = ch
         self.decoder = nn.ModuleList(_ConvPair(w, ch, residual=False) for w in inputs)
-        self.out = _conv(ch, 3)
+        self.out = glorot_conv(ch, 3)
 
     def forward(self, coarse: Tensor, source: Tensor) -> Tensor:
         """Return the difference to add to `coarse`.

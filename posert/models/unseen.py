@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posert.errors import InputError
+from posert.models.layers import SameDownsample, glorot_conv
 
 JOINTS, PARTS = 14, 10
 HALVINGS = 5
@@ -54,25 +55,6 @@ class UnseenConfig:
 OFFICIAL = UnseenConfig()
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
-    conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
-    nn.init.xavier_uniform_(conv.weight)
-    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-    return conv
-
-
-class _Downsample(nn.Conv2d):
-    """3 x 3 convolution of stride 2 with TensorFlow's SAME padding on even sizes."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3, stride=2)
-        nn.init.xavier_uniform_(self.weight)
-        nn.init.zeros_(self.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return super().forward(functional.pad(x, (0, 1, 0, 1)))
-
-
 def upsample(x: Tensor) -> Tensor:
     """Double height and width: even outputs are the inputs, odd ones means of two neighbours; the border mirrors (specs K5)."""
     height, width = x.shape[2:]
@@ -100,20 +82,20 @@ class UNet(nn.Module):
         """
         super().__init__()
         self.outputs = decoder[-1]
-        self.stem = _conv(inputs, encoder[0], 7)
-        self.down = nn.ModuleList([_Downsample(encoder[0], encoder[1])])
+        self.stem = glorot_conv(inputs, encoder[0], 7)
+        self.down = nn.ModuleList([SameDownsample(encoder[0], encoder[1])])
         self.level = nn.ModuleList()
         width, skips = encoder[1] + pose, [encoder[0]]
         for level, down in zip(encoder[2:-1:2], encoder[3:-1:2], strict=True):
-            self.level.append(_conv(width, level))
-            self.down.append(_Downsample(level, down))
+            self.level.append(glorot_conv(width, level))
+            self.down.append(SameDownsample(level, down))
             skips.append(level)
             width = down
-        self.bottom = _conv(width, encoder[-1])
+        self.bottom = glorot_conv(width, encoder[-1])
         self.up = nn.ModuleList()
         width = encoder[-1]
         for skip, up in zip(reversed(skips), decoder, strict=True):
-            self.up.append(_conv(width + skip, up))
+            self.up.append(glorot_conv(width + skip, up))
             width = up
 
     def forward(self, image: Tensor, pose: Tensor) -> Tensor:
@@ -151,7 +133,7 @@ class SourceSegmentation(nn.Module):
     def __init__(self, config: UnseenConfig = OFFICIAL) -> None:
         super().__init__()
         self.unet = _unet(3, config.channels, config.channels // 2)
-        self.head = _conv(self.unet.outputs, PARTS + 1)
+        self.head = glorot_conv(self.unet.outputs, PARTS + 1)
 
     def forward(self, image: Tensor, pose: Tensor) -> Tensor:
         """Logits (N, 11, H, W) of a source (N, 3, H, W) in [-1, 1] whose pose maps are (N, 14, H / 2, W / 2)."""
@@ -166,7 +148,7 @@ class BackgroundSynthesis(nn.Module):
         super().__init__()
         channels = config.background_channels or config.channels
         self.unet = _unet(4, channels, channels)
-        self.head = _conv(self.unet.outputs, 3)
+        self.head = glorot_conv(self.unet.outputs, 3)
         self.residual = config.residual
 
     def forward(self, masked: Tensor, pose: Tensor) -> Tensor:
@@ -189,8 +171,8 @@ class ForegroundSynthesis(nn.Module):
     def __init__(self, config: UnseenConfig = OFFICIAL) -> None:
         super().__init__()
         self.unet = _unet(3 * PARTS, config.channels, config.channels)
-        self.head = _conv(self.unet.outputs, 3)
-        self.mask = _conv(self.unet.outputs, 1)
+        self.head = glorot_conv(self.unet.outputs, 3)
+        self.mask = glorot_conv(self.unet.outputs, 1)
         self.residual = config.residual
         if self.residual:
             nn.init.constant_(self.mask.bias, -1.0)  # type: ignore[arg-type]
@@ -300,7 +282,7 @@ class Discriminator(nn.Module):
             (4 * c, 4 * c, 3),
             (4 * c, 4 * c, 3),
         ]
-        self.convs = nn.ModuleList(_conv(*width) for width in widths)
+        self.convs = nn.ModuleList(glorot_conv(*width) for width in widths)
         area = (config.height >> HALVINGS) * (config.width >> HALVINGS)
         self.fc = nn.ModuleList([nn.Linear(4 * c * area, 256), nn.Linear(256, 256), nn.Linear(256, 1)])
 
@@ -324,7 +306,7 @@ class UNetBaseline(nn.Module):
         super().__init__()
         c = config.channels
         self.unet = UNet(3, 2 * JOINTS, (c, 2 * c, 2 * c, 2 * c, *(4 * c,) * 7), (4 * c, 4 * c, 4 * c, 2 * c, c))
-        self.head = _conv(self.unet.outputs, 3)
+        self.head = glorot_conv(self.unet.outputs, 3)
 
     def forward(self, source: Tensor, source_pose: Tensor, target_pose: Tensor) -> Tensor:
         """The picture (N, 3, H, W) in [-1, 1]; inputs as of `Unseen`."""
