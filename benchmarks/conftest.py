@@ -17,6 +17,8 @@ from typing import Any
 import machine
 import pytest
 
+from posert import ops
+
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # export, for torch's part; behind the installed posert
 
 LEAST_ROUNDS = 3
@@ -41,6 +43,13 @@ def bandwidth(pytestconfig: pytest.Config) -> machine.Bandwidth:
 def one_thread() -> Iterator[None]:
     """posert, OpenCV and torch (where installed) on one thread each."""
     with machine.threads(1):
+        yield
+
+
+@pytest.fixture
+def all_threads() -> Iterator[None]:
+    """OpenCV and torch (where installed) on as many threads as posert uses by itself."""
+    with machine.threads(ops.get_num_threads()):
         yield
 
 
