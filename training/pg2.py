@@ -44,6 +44,7 @@ from training.data.published import open_people
 from training.identity_pairs import Arrays, PairSampler
 from training.loop import run
 from training.lpips import LPIPS
+from training.perceptual import Perceptual
 from training.pg2_settings import SCHEDULES, StageSettings, apply_profile
 from training.pg2_validation import evaluate, network_input
 from training.pixels import normalise
@@ -94,6 +95,7 @@ class Stage:
         device: torch.device,
         coarse: dict[str, Tensor] | None = None,
         autocast: bool = True,
+        perceptual: nn.Module | None = None,
     ) -> None:
         """Build all with random weights.
 
@@ -103,8 +105,10 @@ class Stage:
             device: where they are trained.
             coarse: G1's weights, which makes this the second stage; None trains G1.
             autocast: compute in bfloat16 where that is safe.
+            perceptual: the loss on features, for settings that give it a weight.
         """
         self.config, self.settings, self.device, self.autocast = config, settings, device, autocast
+        self.perceptual = None if perceptual is None else self._placed(perceptual)
         self.coarse: CoarseGenerator | None = None
         if coarse is not None:
             self.coarse = self._placed(CoarseGenerator(config)).requires_grad_(False)
@@ -145,6 +149,11 @@ class Stage:
             picture, batch.target, batch.mask if self.settings.loss == "pose_mask_l1" else torch.zeros_like(batch.mask)
         )
         losses, loss = {"L1": l1.item()}, self.settings.reconstruction * l1
+        if self.settings.perceptual and self.perceptual is not None:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+                far = self.perceptual(picture, batch.target)
+            losses["perceptual"] = far.item()
+            loss = loss + self.settings.perceptual * far
         if self.settings.adversarial:
             losses["D"] = self._teach_discriminator(batch if fresh is None else fresh, picture if fresh is None else None, coarse)
             self.discriminator.requires_grad_(False)  # only what it says of the generated pictures matters now
@@ -202,6 +211,7 @@ class Job:
         lpips: the distance, or None to leave it out.
         evaluate_every: steps between looks at the validation pictures.
         device: where the networks are trained.
+        vgg: folder of VGG-19's weights, for stages with a perceptual loss, or None.
     """
 
     settings: dict[str, Any]
@@ -211,6 +221,19 @@ class Job:
     lpips: LPIPS | None
     evaluate_every: int
     device: torch.device
+    vgg: Path | None = None
+
+    def perceptual(self, settings: StageSettings) -> Perceptual | None:
+        """The loss on features of a stage that wants it.
+
+        Raises:
+            InputError: VGG's weights are not given, or not there.
+        """
+        if not settings.perceptual:
+            return None
+        if self.vgg is None:
+            raise InputError("the configuration has a perceptual loss, which needs --vgg, the folder of VGG-19's weights")
+        return Perceptual(self.vgg, settings.taps)
 
     def scores(self, config: PG2Config, states: list[dict[str, Tensor]], which: int, picture: Path) -> dict[str, float]:
         """Scores of G1, or of both, on few (0) or many (1) validation pairs; none where nobody is held out."""
@@ -259,7 +282,8 @@ def train(job: Job, init: Path | None = None) -> dict[str, float]:
     for name in ("coarse", "refine")[: config.stages]:
         own = StageSettings.of(settings, name)
         torch.manual_seed(settings["seed"])  # however often the stage before was stopped
-        stage = Stage(config, own, job.device, *states, autocast=settings.get("autocast", True))
+        options = {"autocast": settings.get("autocast", True), "perceptual": job.perceptual(own)}
+        stage = Stage(config, own, job.device, *states, **options)
         fill(stage.model, given, name, init)
         state = train_stage(name, stage, job, states)
         states.append(scale_difference(state, own.strength) if name == "refine" else state)
@@ -320,7 +344,7 @@ def open_job(args: argparse.Namespace) -> Job:
     sampler = PairSampler(people, settings["seed"], pairs, settings.get("hidden_faces", 0.0))
     batches = Ahead(sampler, args.workers) if args.workers else sampler
     lpips = LPIPS(args.lpips) if args.lpips else None
-    return Job(settings, batches, validation, args.out, lpips, args.evaluate_every, open_device(args.device))
+    return Job(settings, batches, validation, args.out, lpips, args.evaluate_every, open_device(args.device), args.vgg)
 
 
 def main() -> None:
@@ -329,6 +353,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="Market-1501 or DeepFashion as published, with PATN's keypoints")
     parser.add_argument("--pairs", type=Path, help="train on these pairs alone (CSV: from,to); default: all of each person's")
     parser.add_argument("--lpips", type=Path, help="folder with AlexNet and LPIPS weights; without it LPIPS is left out")
+    parser.add_argument("--vgg", type=Path, help="folder with VGG-19's weights, for a configuration with a perceptual loss")
     args = parser.parse_args()
     print(json.dumps(train(open_job(args), args.init), indent=1))
 

@@ -26,6 +26,8 @@ class StageSettings:
         average: decay of the weights' moving average; 0 keeps the last weights (official).
         loss: ``"pose_mask_l1"`` counts the body twice; ``"l1"`` does not.
         reconstruction: weight of that loss (lambda of specs pg2, 4).
+        perceptual: weight of the distance between VGG-19's features of specs unseen_poses, 4; not in PG2's paper.
+        taps: how many of VGG's convolutions that distance counts.
         adversarial: whether there is a discriminator.
         adversarial_weight: of its part; 0.5 for DeepFashion's released script.
         fresh_batches: the discriminator gets pairs of its own in every step (official).
@@ -42,6 +44,8 @@ class StageSettings:
     average: float = 0.999
     loss: str = "pose_mask_l1"
     reconstruction: float = 1.0
+    perceptual: float = 0.0
+    taps: int = 8
     adversarial: bool = False
     adversarial_weight: float = 1.0
     fresh_batches: bool = False

@@ -136,6 +136,34 @@ def test_losses_are_weighted_as_the_released_scripts_do(people: Market1501) -> N
     assert asked["optimizer"] == pytest.approx(10 * losses["L1"] + 0.5 * float(np.log1p(np.exp(-3.0))), rel=1e-5)
 
 
+class BlurredDifference(torch.nn.Module):
+    """In the place of VGG's features: means of squares of eight pixels."""
+
+    def forward(self, made: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        return (torch.nn.functional.avg_pool2d(made.float(), 8) - torch.nn.functional.avg_pool2d(real, 8)).abs().mean()
+
+
+def test_the_perceptual_loss_is_added_by_its_weight(people: Market1501) -> None:
+    batch, asked = batches(people)(0), {}
+    for weight in (0.0, 3.0):
+        torch.manual_seed(0)
+        stage = pg2.Stage(HALF, replace(STAGE, perceptual=weight), CPU, perceptual=BlurredDifference())
+        stage._update = lambda name, loss, weight=weight: asked.setdefault(weight, loss.item())
+        losses = stage.step(batch)
+    assert asked[3.0] == pytest.approx(asked[0.0] + 3 * losses["perceptual"], rel=1e-5)
+    assert losses["perceptual"] > 0
+    assert stage.perceptual not in stage.modules.values()  # it is not trained, nor kept in checkpoints
+
+
+def test_a_perceptual_loss_needs_weights(people: Market1501, tmp_path: Path) -> None:
+    job = pg2.Job({}, None, people, tmp_path, None, 1, CPU)
+    assert job.perceptual(STAGE) is None
+    with pytest.raises(InputError, match="--vgg"):
+        job.perceptual(replace(STAGE, perceptual=1.0))
+    with pytest.raises(InputError, match="is missing"):
+        replace(job, vgg=tmp_path).perceptual(replace(STAGE, perceptual=1.0))
+
+
 def test_masked_l1_counts_the_body_twice() -> None:
     output, target = torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)
     mask = torch.tensor([[[[1.0, 0.0], [0.0, 0.0]]]])
