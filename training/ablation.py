@@ -15,6 +15,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from training.errors import plain_errors
+
 # Title -> the training, its configuration, and the settings with and without the idea.
 IDEAS = {
     "intermediate supervision (CPM)": ("cpm", "intermediate_supervision=true", "intermediate_supervision=false"),
@@ -49,6 +51,7 @@ def row(idea: str, settings: tuple[str, str, str], args: argparse.Namespace) -> 
     return f"| {idea} | {cells[0]} | {cells[1]} |"
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the ablation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

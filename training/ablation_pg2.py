@@ -20,14 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.torch import load_file
 
 from posert.draw import picture_grid
 from posert.media.files import write_bytes
 from posert.media.images import write_image
 from posert.models.pg2 import PG2Config
 from training.data.published import open_people
+from training.errors import plain_errors
 from training.pg2_validation import draw, pose_pictures
+from training.weights import read_weights
 
 CONFIG = Path(__file__).parent / "configs" / "pg2-s.toml"
 ONE_STAGE = ("model.stages=1",)
@@ -103,7 +104,7 @@ def picture(names: list[str], args: argparse.Namespace, rows: int = 8) -> NDArra
         path = args.out / name / "weights.safetensors"
         with safe_open(path, "pt") as file:
             config = PG2Config(**json.loads(file.metadata()["config"]))
-        weights = {key: value.float() for key, value in load_file(path).items()}
+        weights = read_weights(path)
         stages = ("coarse.", "refine.")[: config.stages]
         states = [{key.removeprefix(stage): value for key, value in weights.items() if key.startswith(stage)} for stage in stages]
         columns[name] = list(draw(config, states, source, pose).values())[-1]
@@ -112,6 +113,7 @@ def picture(names: list[str], args: argparse.Namespace, rows: int = 8) -> NDArra
     return picture_grid(cells, (192, 96), columns=[name.replace("poseMaskLoss", "mask") for name in columns])
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the ablation."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -22,11 +22,13 @@ from posert import ops
 from posert.errors import InputError
 from posert.models.adversarial import AdversarialConfig, Discriminator, Generator
 from training import judge
-from training.command import Run, fill, groups, open_run, save
+from training.command import Run, fill, groups, open_run
+from training.errors import plain_errors
 from training.loop import Average, descend, run
 from training.maps import CUTOFF
 from training.pixels import SIGNED, UNIT, Pixels, normalise
 from training.views import Views
+from training.weights import save
 
 NEAR = 0.1  # of the longer side of the maps: the distance that errors are measured in
 RULES = ("per_joint", "minimax")
@@ -229,6 +231,7 @@ def judged(config: AdversarialConfig, state: dict[str, Tensor], job: Run, **opti
     return judge.predict(network, job.validation, job.sampler.size, **shape, **options)
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the training."""
     job = open_run(__doc__, "training/configs/adversarial-s.toml", 14)

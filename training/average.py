@@ -6,14 +6,15 @@ python -m training.average runs/first/weights.safetensors runs/second/weights.sa
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from posert.errors import InputError
+from training.errors import plain_errors
+from training.weights import read_weights, write_weights
 
 
 def average(files: list[Path], out: Path) -> None:
@@ -24,23 +25,23 @@ def average(files: list[Path], out: Path) -> None:
         out: where to write.
 
     Raises:
-        InputError: the files are of different networks.
+        InputError: the files are of different networks, or one cannot be read.
     """
-    metadata = []
+    metadata: list[dict[str, str]] = []
+    states: list[dict[str, Tensor]] = []
     for file in files:
+        states.append(read_weights(file))
         with safe_open(file, framework="pt") as opened:
             metadata.append(opened.metadata() or {})
-    states = [load_file(file) for file in files]
     shapes = [{name: value.shape for name, value in state.items()} for state in states]
     for file, shape, about in zip(files, shapes, metadata, strict=True):
         if shape != shapes[0] or about != metadata[0]:
             raise InputError(f"{file} holds another network than {files[0]}")
     mean = {name: torch.stack([state[name].double() for state in states]).mean(0).half() for name in states[0]}
-    temporary = out.with_suffix(".tmp")
-    save_file(mean, temporary, metadata=metadata[0])
-    os.replace(temporary, out)
+    write_weights(out, mean, metadata[0])
 
 
+@plain_errors()
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,17 +1,15 @@
-"""What the command lines of the estimators' trainings share: their options, the data, the first weights, and the last ones."""
+"""What the command lines of the estimators' trainings share: their options, the data and the first weights."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from posert.errors import InputError
 from posert.models.movenet import MoveNetTrunk
@@ -21,6 +19,7 @@ from training.data.people import PosePictures
 from training.loop import seed_everything
 from training.pixels import PUBLISHED, Pixels, load_vgg
 from training.views import ViewSampler, open_sampler
+from training.weights import fill_fitting, read_weights
 
 CPU = torch.device("cpu")
 
@@ -172,24 +171,10 @@ def fill(model: nn.Module, settings: dict[str, Any], trunk: Path | None, init: P
         conv.requires_grad_(False)
 
 
-def fill_fitting(model: nn.Module, init: Path) -> set[str]:
-    """Take over the weights that fit by name and shape; return their names.
-
-    Raises:
-        InputError: none fits.
-    """
-    own = model.state_dict()
-    fits = {k: v.float() for k, v in load_file(init).items() if k in own and v.shape == own[k].shape}
-    if not fits:
-        raise InputError(f"{init} has no weights that fit; --init needs those of such a network, or of one on the same trunk")
-    model.load_state_dict(own | fits)
-    return set(fits)
-
-
 def _fill_trunk(own: nn.Module, settings: dict[str, Any], trunk: Path, taken: Pixels) -> None:
     if isinstance(own, MoveNetTrunk):
         try:
-            own.load_state_dict({name: value.float() for name, value in load_file(trunk).items()})
+            own.load_state_dict(read_weights(trunk))
         except RuntimeError as error:
             raise InputError(f"{trunk} does not hold the weights of this MoveNet trunk: {error}") from error
     else:
@@ -212,20 +197,3 @@ def groups(model: nn.Module, rate: float, trunk_rate: float) -> list[dict[str, A
     trunk = [p for p in trained if id(p) in known]
     rest = [p for p in trained if id(p) not in known]
     return [{"params": rest, "lr": rate}, *([{"params": trunk, "lr": trunk_rate}] if trunk else [])]
-
-
-def save(out: Path, model: str, state: dict[str, Tensor], **values: Any) -> dict[str, Tensor]:
-    """Write the weights in half precision with what is needed to rebuild the network; return them as they were saved.
-
-    Args:
-        out: folder of ``weights.safetensors``.
-        model: the paper, such as ``"cpm"``.
-        state: the weights.
-        values: ``config``, the network's configuration, and what else belongs to it, such as ``size``.
-    """
-    halves = {
-        name: value.cpu().half().contiguous() if value.is_floating_point() else value.cpu() for name, value in state.items()
-    }
-    metadata = {"model": model} | {name: json.dumps(value) for name, value in values.items()}
-    save_file(halves, out / "weights.safetensors", metadata=metadata)
-    return {name: value.float() if value.is_floating_point() else value for name, value in halves.items()}

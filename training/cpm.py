@@ -18,10 +18,12 @@ from torch import Tensor
 
 from posert.models.cpm import CPM, CPMConfig, FinalBelief, center_map
 from training import judge
-from training.command import Run, fill, groups, open_run, save
+from training.command import Run, fill, groups, open_run
+from training.errors import plain_errors
 from training.loop import Average, descend, run
 from training.maps import heatmaps, with_background
 from training.pixels import CENTRED, SIGNED, Pixels, normalise
+from training.weights import save
 
 
 def targets(keypoints: NDArray[np.float32], size: tuple[int, int]) -> Tensor:
@@ -89,6 +91,7 @@ def judged(config: CPMConfig, state: dict[str, Tensor], job: Run, **options: Any
     return judge.predict(network, job.validation, job.sampler.size, **shape, **options)
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the training."""
     job = open_run(__doc__, "training/configs/cpm-s.toml", CPMConfig().joints)

@@ -22,6 +22,7 @@ from rich.table import Table
 from posert import Poses, Transfer, TransferBatch
 from posert.errors import InputError
 from training.data.pairs import VALIDATION_CLIPS, load_clips
+from training.errors import plain_errors
 from training.lpips import LPIPS
 from training.metrics import ssim
 from training.pair_judge import clip_validation, rendered_validation
@@ -70,6 +71,7 @@ def evaluate(transfer: Transfer, sets: dict[str, Pairs], lpips: LPIPS, out: Path
     return scores
 
 
+@plain_errors()
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

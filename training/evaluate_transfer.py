@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +28,14 @@ from numpy.typing import NDArray
 from posert import Poses, Transfer
 from posert.commands.console import print_json, print_table, progress, say
 from posert.draw import draw_poses, picture_grid
-from posert.errors import InputError, PosertError
+from posert.errors import InputError
 from posert.media.files import check_folder_writable, write_bytes
 from posert.media.images import write_image
 from posert.types import Image
 from training.command import open_device
 from training.data.identities import PersonPictures
 from training.data.published import PARTS, open_people
+from training.errors import plain_errors
 from training.fid import FrechetDistance
 from training.lpips import FEATURES, LINEAR, LPIPS
 from training.osnet import WEIGHTS, OSNet
@@ -206,14 +206,10 @@ def run(args: argparse.Namespace) -> None:
         say(f"wrote results.json and cases.png to {args.out}")
 
 
+@plain_errors()
 def main(arguments: list[str] | None = None) -> None:
     """Command line; the exit status is 2 where something that was named cannot be used."""
-    args = parse(arguments)
-    try:
-        run(args)
-    except PosertError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+    run(parse(arguments))
 
 
 if __name__ == "__main__":

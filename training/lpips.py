@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
+
+from training.weights import read_weights
 
 FEATURES = "alexnet_features.fp16.safetensors"
 LINEAR = "lpips_v0.1_alex.safetensors"
@@ -24,8 +25,8 @@ class LPIPS(nn.Module):
     def __init__(self, weights: Path | str) -> None:
         """Read the two files `FEATURES` and `LINEAR` from the folder `weights`."""
         super().__init__()
-        features = load_file(Path(weights) / FEATURES)
-        linear = load_file(Path(weights) / LINEAR)
+        features = read_weights(Path(weights) / FEATURES)
+        linear = read_weights(Path(weights) / LINEAR)
         self.convs = nn.ModuleList(
             [nn.Conv2d(3, 64, 11, 4, 2), nn.Conv2d(64, 192, 5, padding=2), nn.Conv2d(192, 384, 3, padding=1)]
             + [nn.Conv2d(384, 256, 3, padding=1), nn.Conv2d(256, 256, 3, padding=1)]

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from posert.errors import InputError
 from training.pixels import TORCHVISION, as_pixels
+from training.weights import read_weights
 
 WEIGHTS = "osnet_x0_25_msmt17.safetensors"
 SIZE = (256, 128)
@@ -105,7 +105,7 @@ class OSNet(nn.Module):
         self.fc = nn.Sequential(nn.Linear(128, 512), nn.BatchNorm1d(512), nn.ReLU())
         if weights is not None:
             path = Path(weights) / WEIGHTS
-            state = {name: value for name, value in load_file(path).items() if not name.startswith("classifier.")}
+            state = {name: value for name, value in read_weights(path).items() if not name.startswith("classifier.")}
             try:
                 self.load_state_dict(state)
             except RuntimeError as error:

@@ -30,13 +30,15 @@ from posert.skeleton import convert_keypoints
 from posert.types import Poses
 from training.ahead import Ahead, Sampler
 from training.augment import PADDING_VALUE
-from training.command import common_options, fill, groups, open_device, open_settings, save
+from training.command import common_options, fill, groups, open_device, open_settings
 from training.crowd import CrowdSampler, channel_weights, targets
 from training.data.crowd import SKELETON, load_coco, load_labelled
+from training.errors import plain_errors
 from training.loop import Average, descend, run
 from training.maps import STRIDE
 from training.pictures import write_grid
 from training.pixels import CENTRED, SIGNED, Pixels, as_pixels, normalise
+from training.weights import save
 
 DECODING = Decoding(threshold=0.15, sample_threshold=0.0, accepted_fraction=0.6, length_limit=0.3, min_person_score=0.3)
 VALIDATION_SIZE = (384, 384)
@@ -157,6 +159,7 @@ def judged(
     return {name: scores[name] for name in ("AP", "AP50", "AP75", "AR")}
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the training."""
     parser = common_options(__doc__, "training/configs/paf-s.toml")

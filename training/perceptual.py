@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from posert.errors import InputError
+from training.weights import read_weights
 
 FEATURES = "vgg19_conv1_1_to_conv4_4.fp16.safetensors"
 STATISTICS = "posewarp_vgg19_activation_mean_std.npz"
@@ -37,7 +37,7 @@ class Perceptual(nn.Module):
         for name in (FEATURES, STATISTICS):
             if not (Path(weights) / name).is_file():
                 raise InputError(f"{Path(weights) / name} is missing; it is needed for the perceptual loss")
-        tensors = load_file(Path(weights) / FEATURES)
+        tensors = read_weights(Path(weights) / FEATURES)
         numbers = sorted(int(key.split(".")[1]) for key in tensors if key.endswith(".weight"))[:taps]
         self.convs = nn.ModuleList()
         with np.load(Path(weights) / STATISTICS) as statistics:

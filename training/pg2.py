@@ -29,8 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -38,9 +36,10 @@ from posert import ops
 from posert.errors import InputError
 from posert.models.pg2 import CoarseGenerator, Discriminator, PG2Config, RefinementGenerator
 from training.ahead import Ahead
-from training.command import common_options, open_device, open_settings, save
+from training.command import common_options, open_device, open_settings
 from training.data.identities import PersonPictures
 from training.data.published import open_people
+from training.errors import plain_errors
 from training.identity_pairs import Arrays, PairSampler
 from training.loop import run
 from training.lpips import LPIPS
@@ -48,6 +47,7 @@ from training.perceptual import Perceptual
 from training.pg2_settings import SCHEDULES, StageSettings, apply_profile
 from training.pg2_validation import evaluate, network_input
 from training.pixels import normalise
+from training.weights import read_weights, save
 
 VALIDATION_PAIRS = (256, 1000)
 """How many pairs are looked at while a stage runs, and at the end."""
@@ -305,18 +305,6 @@ def scale_difference(refine: dict[str, Tensor], strength: float) -> dict[str, Te
     return {name: value * strength if name.startswith("out.") else value for name, value in refine.items()}
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Weights of a PG2 network that was trained before.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
-    try:
-        return {name: value.float() for name, value in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"--init {path} cannot be read as weights (safetensors): {error}") from error
-
-
 def fill(model: nn.Module, given: dict[str, Tensor], name: str, path: Path | None) -> None:
     """Give a generator what fits it by name and shape of weights that begin with ``coarse.`` or ``refine.``.
 
@@ -347,6 +335,7 @@ def open_job(args: argparse.Namespace) -> Job:
     return Job(settings, batches, validation, args.out, lpips, args.evaluate_every, open_device(args.device), args.vgg)
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the training."""
     parser = common_options(__doc__, "training/configs/pg2-s.toml", trunk=False)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from posert.errors import InputError
+from training.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def load_vgg(trunk: nn.Module, path: Path, published: Pixels, taken: Pixels) -> 
     Raises:
         InputError: the weights, or the network, are not VGG's.
     """
-    tensors = load_file(path)
+    tensors = read_weights(path)
     numbers = sorted(int(name.split(".")[1]) for name in tensors if name.startswith("features.") and name.endswith(".weight"))
     convs = [module for module in trunk.children() if isinstance(module, nn.Conv2d)]
     if not convs or convs[0].weight.shape[2:] != (3, 3):

@@ -20,6 +20,7 @@ from rich.progress import track
 from posert.estimator import Estimator
 from training.data.lsp import load_lspet, read_network_labels
 from training.data.people import BODY, PosePictures
+from training.errors import plain_errors
 
 AGREE = 0.06  # of the diagonal of the person's box: about 0.2 of the torso of somebody who stands
 HEARD = 0.3  # networks' joints with lower scores do not count
@@ -79,6 +80,7 @@ def relabel(root: Path, model: str) -> NDArray[np.float32]:
     return settle(claims, np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=1))
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the relabelling."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -22,12 +22,14 @@ from posert.models.structured import Structured, StructuredConfig
 from posert.trees import get_tree
 from training import judge
 from training.ahead import Sampler
-from training.command import Run, fill, groups, open_run, save
+from training.command import Run, fill, groups, open_run
 from training.data.people import BODY, SKELETON, PosePictures
+from training.errors import plain_errors
 from training.loop import Average, descend, run
 from training.part_labels import Anatomy, Labels, gaussian_labels, known_parts, observer_centric, ring_labels
 from training.pixels import SHIFTED, SIGNED, Pixels, normalise
 from training.views import Views
+from training.weights import save
 
 
 def classification_loss(logits: Tensor, labels: Labels, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,6 +181,7 @@ def judged(config: StructuredConfig, state: dict[str, Tensor], job: Run, **optio
     return judge.predict(network, job.validation, job.sampler.size, **shape, **options)
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the training."""
     job = open_run(__doc__, "training/configs/structured-s.toml", len(SKELETON))

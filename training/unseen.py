@@ -23,14 +23,16 @@ from torch.nn import functional
 from posert.errors import InputError
 from posert.models.unseen import Discriminator, Synthesis, UNetBaseline, Unseen, UnseenConfig
 from training.ahead import Ahead
-from training.command import common_options, fill_fitting, open_device, open_settings, save
+from training.command import common_options, open_device, open_settings
 from training.data.pairs import UNKNOWN, VALIDATION_CLIPS, Clip, RenderedPairs, load_clips
+from training.errors import plain_errors
 from training.loop import Average, descend, run
 from training.lpips import LPIPS
 from training.pair_judge import Judge, clip_validation, draw, rendered_validation
 from training.pairs import ClipSource, Inputs, PairAugmentation, Pairs, PairSampler, PairSource, RenderedSource, inputs
 from training.perceptual import Perceptual
 from training.pixels import SIGNED, normalise
+from training.weights import fill_fitting, save
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ def train_sources(settings: dict[str, Any], synth: Path | None, clips: dict[str,
     return sources
 
 
+@plain_errors()
 def main() -> None:
     """Command line of the training."""
     parser = common_options(__doc__, "training/configs/unseen-s.toml", trunk=False)

@@ -35,6 +35,7 @@ class UnseenConfig:
         background_channels: the same of the background network, or None: as the others.
         residual: the networks add to what is there, the masked source and the sum of the moved parts, instead of making every
             pixel anew, and the mask begins near the background (specs unseen_poses, 9; not in the paper).
+        pull_push: what the background network adds to is `pull_push` of the masked source; for residual networks alone.
     """
 
     height: int = 256
@@ -42,11 +43,14 @@ class UnseenConfig:
     channels: int = 64
     background_channels: int | None = None
     residual: bool = False
+    pull_push: bool = False
 
     def __post_init__(self) -> None:
         step = 2**HALVINGS
         if min(self.height, self.width) < 2 * step or self.height % step or self.width % step:
             raise InputError(f"height and width must be multiples of {step} from {2 * step} on, got {self.height} x {self.width}")
+        if self.pull_push and not self.residual:
+            raise InputError("pull_push is what a residual network adds to; set residual as well")
         for name, value in (("channels", self.channels), ("background_channels", self.background_channels)):
             if value is not None and (value < 2 or value % 2):
                 raise InputError(f"{name} must be an even number of at least 2, got {value}")
@@ -141,6 +145,31 @@ class SourceSegmentation(nn.Module):
         return logits
 
 
+def pull_push(image: Tensor, weight: Tensor) -> Tensor:
+    """Fill the holes of pictures with means of what is around them, from near where that is known, else from farther away.
+
+    Means of 2 x 2 pixels until one is left, then back, each level filling what the finer one lacks (Gortler et al., The Lumigraph,
+    SIGGRAPH 1996, section 3.4).
+
+    Args:
+        image: (N, C, H, W), times its weight.
+        weight: (N, 1, H, W): how much of each pixel is known, in [0, 1].
+
+    Returns:
+        (N, C, H, W): `image` where the weight is 1.
+    """
+    levels = [(image, weight)]
+    while max(levels[-1][1].shape[2:]) > 1:
+        image, weight = (functional.avg_pool2d(x, 2, ceil_mode=True) for x in levels[-1])
+        known = (4 * weight).clamp(max=1)  # one of four pixels is enough
+        levels.append((image * known / (weight + 1e-6), known))
+    filled = levels.pop()[0]
+    for image, weight in reversed(levels):
+        coarser = functional.interpolate(filled, image.shape[2:], mode="bilinear", align_corners=False)
+        filled = image + (1 - weight) * coarser
+    return filled
+
+
 class BackgroundSynthesis(nn.Module):
     """The picture without the person."""
 
@@ -149,7 +178,7 @@ class BackgroundSynthesis(nn.Module):
         channels = config.background_channels or config.channels
         self.unet = _unet(4, channels, channels)
         self.head = glorot_conv(self.unet.outputs, 3)
-        self.residual = config.residual
+        self.residual, self.pull_push = config.residual, config.pull_push
 
     def forward(self, masked: Tensor, pose: Tensor) -> Tensor:
         """The background.
@@ -162,7 +191,9 @@ class BackgroundSynthesis(nn.Module):
             (N, 3, H, W): in [-1, 1]; of a residual network, nominally.
         """
         made = self.head(self.unet(masked, pose))
-        return masked[:, :3] + 0.5 * made if self.residual else torch.tanh(made)
+        if not self.residual:
+            return torch.tanh(made)
+        return (pull_push(masked[:, :3], masked[:, 3:]) if self.pull_push else masked[:, :3]) + 0.5 * made
 
 
 class ForegroundSynthesis(nn.Module):
