@@ -148,8 +148,8 @@ class SourceSegmentation(nn.Module):
 def pull_push(image: Tensor, weight: Tensor) -> Tensor:
     """Fill the holes of pictures with means of what is around them, from near where that is known, else from farther away.
 
-    Means of 2 x 2 pixels until one is left, then back, each level filling what the finer one lacks (Gortler et al., The Lumigraph,
-    SIGGRAPH 1996, section 3.4).
+    Means of 2 x 2 pixels until one is left, then back, each level filling what the finer one lacks (Gortler et al., The
+    Lumigraph, SIGGRAPH 1996, section 3.4).
 
     Args:
         image: (N, C, H, W), times its weight.

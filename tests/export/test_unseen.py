@@ -22,7 +22,7 @@ from posert.models.unseen import Unseen, UnseenConfig  # noqa: E402
 from posert.redrawing.unseen import pose_maps  # noqa: E402
 
 SIZE = (96, 64)
-CONFIG = {"height": SIZE[0], "width": SIZE[1], "channels": 4, "residual": True}
+CONFIG = {"height": SIZE[0], "width": SIZE[1], "channels": 4, "residual": True, "pull_push": True}
 DESCRIPTION = f"""
 task = "transfer"
 paper = "unseen"

@@ -15,6 +15,7 @@ from posert.models.unseen import (  # noqa: E402
     UNetBaseline,
     Unseen,
     UnseenConfig,
+    pull_push,
     upsample,
     warp,
 )
@@ -94,6 +95,41 @@ def test_a_wider_background_network() -> None:
     assert wide.background.unet.outputs == 2 * plain.background.unet.outputs
     assert sum(p.numel() for p in wide.foreground.parameters()) == sum(p.numel() for p in plain.foreground.parameters())
     assert SourceSegmentation(plain.config)(*batch()[:2]).shape == (2, 11, 64, 96)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 47), (2, 5), (1, 1)])
+def test_pull_push_fills_holes_from_around(size: tuple[int, int]) -> None:
+    rng = np.random.default_rng()
+    image = torch.from_numpy(rng.uniform(-1, 1, (2, 3, *size)))
+    whole = torch.ones(2, 1, *size, dtype=torch.float64)
+    assert torch.equal(pull_push(image, whole), image)
+    hole = torch.from_numpy((rng.random((2, 1, *size)) < 0.3) + 0.0)
+    hole[:, :, 0, 0] = 1
+    filled = pull_push(image * hole, hole)
+    np.testing.assert_allclose(torch.where(hole > 0, filled, 0), image * hole, atol=1e-9)
+    assert (filled <= (image * hole).amax((2, 3), keepdim=True) + 1e-4).all()
+    np.testing.assert_allclose(pull_push(0.7 * hole, hole), 0.7, atol=1e-3)  # a mean of one colour is that colour
+    assert torch.equal(pull_push(0 * image, 0 * hole), torch.zeros_like(image))  # nothing is known, and nothing breaks
+
+
+def test_pull_push_takes_the_nearer_colour() -> None:
+    columns = torch.linspace(-1, 1, 64).expand(1, 1, 64, 64)
+    known = torch.ones(1, 1, 64, 64)
+    known[..., 8:56, 16:48] = 0
+    filled = pull_push(columns * known, known)
+    assert filled[0, 0, 32, 20] < -0.2
+    assert filled[0, 0, 32, 43] > 0.2
+    assert abs(filled[0, 0, 32, 31:33].mean()) < 0.05
+
+
+def test_a_background_network_of_zeros_shows_the_filled_hole() -> None:
+    model = Unseen(UnseenConfig(**SMALL, residual=True, pull_push=True))
+    torch.nn.init.zeros_(model.background.head.weight)
+    torch.nn.init.zeros_(model.background.head.bias)
+    masked = torch.rand(2, 4, 64, 96)
+    assert torch.equal(model.background(masked, torch.rand(2, 14, 32, 48)), pull_push(masked[:, :3], masked[:, 3:]))
+    with pytest.raises(InputError, match="residual"):
+        UnseenConfig(**SMALL, pull_push=True)
 
 
 @pytest.mark.parametrize(
