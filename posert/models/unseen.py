@@ -35,7 +35,8 @@ class UnseenConfig:
         background_channels: the same of the background network, or None: as the others.
         residual: the networks add to what is there, the masked source and the sum of the moved parts, instead of making every
             pixel anew, and the mask begins near the background (specs unseen_poses, 9; not in the paper).
-        pull_push: what the background network adds to is `pull_push` of the masked source; for residual networks alone.
+        pull_push: what the background network adds to is the masked source with its hole filled by `fill_hole`; for residual
+            networks alone.
     """
 
     height: int = 256
@@ -170,6 +171,20 @@ def pull_push(image: Tensor, weight: Tensor) -> Tensor:
     return filled
 
 
+def fill_hole(masked: Tensor, share: Tensor) -> Tensor:
+    """Give a masked picture, by `pull_push`, what its mask took away.
+
+    Only pixels that are background almost surely, by a share of more than 3/4, are spread; else what is left of the person would
+    fill the hole.
+
+    Args:
+        masked: (N, 3, H, W): the picture times its background share.
+        share: (N, 1, H, W), in [0, 1].
+    """
+    sure = (4 * share - 3).clamp(min=0)
+    return masked + (1 - share) * pull_push(masked * sure / share.clamp(min=0.75), sure)
+
+
 class BackgroundSynthesis(nn.Module):
     """The picture without the person."""
 
@@ -193,7 +208,7 @@ class BackgroundSynthesis(nn.Module):
         made = self.head(self.unet(masked, pose))
         if not self.residual:
             return torch.tanh(made)
-        return (pull_push(masked[:, :3], masked[:, 3:]) if self.pull_push else masked[:, :3]) + 0.5 * made
+        return (fill_hole(masked[:, :3], masked[:, 3:]) if self.pull_push else masked[:, :3]) + 0.5 * made
 
 
 class ForegroundSynthesis(nn.Module):

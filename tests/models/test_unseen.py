@@ -15,6 +15,7 @@ from posert.models.unseen import (  # noqa: E402
     UNetBaseline,
     Unseen,
     UnseenConfig,
+    fill_hole,
     pull_push,
     upsample,
     warp,
@@ -122,12 +123,22 @@ def test_pull_push_takes_the_nearer_colour() -> None:
     assert abs(filled[0, 0, 32, 31:33].mean()) < 0.05
 
 
+def test_what_is_left_of_the_person_does_not_fill_the_hole() -> None:
+    picture, share = torch.full((1, 3, 64, 64), 0.5), torch.ones(1, 1, 64, 64)
+    picture[..., 16:48, 16:48] = -1  # somebody, of whom the mask leaves a tenth, and at the rim seven tenths
+    share[..., 16:48, 16:48] = 0.7
+    share[..., 18:46, 18:46] = 0.1
+    filled = fill_hole(picture * share, share)
+    np.testing.assert_allclose(filled[..., 18:46, 18:46], 0.1 * -1 + 0.9 * 0.5, atol=1e-3)
+    np.testing.assert_allclose(filled[..., :16, :], 0.5, atol=1e-6)
+
+
 def test_a_background_network_of_zeros_shows_the_filled_hole() -> None:
     model = Unseen(UnseenConfig(**SMALL, residual=True, pull_push=True))
     torch.nn.init.zeros_(model.background.head.weight)
     torch.nn.init.zeros_(model.background.head.bias)
     masked = torch.rand(2, 4, 64, 96)
-    assert torch.equal(model.background(masked, torch.rand(2, 14, 32, 48)), pull_push(masked[:, :3], masked[:, 3:]))
+    assert torch.equal(model.background(masked, torch.rand(2, 14, 32, 48)), fill_hole(masked[:, :3], masked[:, 3:]))
     with pytest.raises(InputError, match="residual"):
         UnseenConfig(**SMALL, pull_push=True)
 
