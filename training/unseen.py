@@ -127,8 +127,8 @@ def reconstruction(made: Synthesis, pairs: Pairs, target: Tensor, job: Job, rng:
 def filling(model: Unseen, pairs: Pairs, target: Tensor, poses: Tensor, job: Job, rng: np.random.Generator) -> Tensor:
     """How badly the background network fills holes of another person's shape, whose content is known.
 
-    In a pair the person mostly stands where it stood, so what the source hides is seldom seen in the target. Here each target
-    loses its own person and the shape of the next source's; what that shape hides is asked for.
+    In a pair the person mostly stands where it stood, so what the source hides is seldom seen in the target. Here targets lose
+    their own person and the shape of another pair's source; what that shape hides is asked for. Half of a batch is enough.
 
     Args:
         model: its background network is run.
@@ -138,14 +138,16 @@ def filling(model: Unseen, pairs: Pairs, target: Tensor, poses: Tensor, job: Job
         job: weights and the perceptual loss.
         rng: source of chance.
     """
-    person = torch.from_numpy(pairs.target_person).to(target.device)[:, None]
-    shape = torch.from_numpy(np.roll(pairs.source_parts, 1, 0) > 0).to(target.device)[:, None]
+    half = -(-len(pairs) // 2)
+    target, other = target[:half], np.roll(np.arange(len(pairs)), 1)[:half]
+    person = torch.from_numpy(pairs.target_person[:half]).to(target.device)[:, None]
+    shape = torch.from_numpy(pairs.source_parts[other] > 0).to(target.device)[:, None]
     shown = (~(person | shape)).float()
     with torch.autocast(target.device.type, torch.bfloat16):
-        filled = model.background(torch.cat([target * shown, shown], 1), poses.roll(1, 0)).float()
+        filled = model.background(torch.cat([target * shown, shown], 1), poses[other]).float()
     filled = torch.where(person, target, filled)
     side = job.settings["loss"].get("crop", 0)
-    corners = crop_corners(pairs, side, rng) if side else np.zeros((len(pairs), 2), np.int64)
+    corners = crop_corners(pairs, side, rng)[:half] if side else np.zeros((half, 2), np.int64)
     with torch.autocast(target.device.type, torch.bfloat16):
         loss = job.perceptual(crops(filled, corners, side), crops(target, corners, side))
     result: Tensor = loss + (filled - target).abs().mean()
