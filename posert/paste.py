@@ -47,14 +47,17 @@ class Window:
         """
         return _crop(self._picture, self.box, size)
 
-    def erase(self, mask: NDArray[np.uint8]) -> None:
-        """Fill what a mask covers, and 6 % of the window's height around it, with what surrounds it in the picture.
-
-        The filling is Telea's (2004), at 256 pixels, and so without detail: good for plain surroundings.
+    def erase(self, mask: NDArray[np.uint8], filling: Image | None = None) -> None:
+        """Fill what a mask covers, and 6 % of the window's height around it, with what might be behind it.
 
         Args:
             mask: (h, w) at any size, above 0 on what is to vanish.
+            filling: uint8 (h, w, 3), of the mask's size: what the window shows without it. None: Telea's inpainting (2004) of what
+                surrounds it, at 256 pixels, and so without detail: good for plain surroundings.
         """
+        if filling is not None:
+            self.background = _blend(self._picture, filling, _soft(mask, _CLOTHES, fade=False), self.box)
+            return
         x0, y0, x1, y1 = self.box.astype(np.float64)
         around = 0.25 * max(x1 - x0, y1 - y0)
         wide = np.array([x0 - around, y0 - around, x1 + around, y1 + around], np.float32)

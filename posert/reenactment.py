@@ -88,9 +88,10 @@ class Reenactment:
         self.window = Window(picture, box)
         self.size = picture.shape[:2] if self._paste else self.network_size
         seen = to_box(source, self.window.box[None], self.network_size)
-        if self._paste:
-            self.window.erase(self._body(seen)[0])
         self.prepared = transfer.prepare([self.window.cut(self.network_size)], Poses(seen, [0], None, self.skeleton))  # type: ignore[arg-type]
+        if self._paste:
+            backgrounds = self.prepared.backgrounds()
+            self.window.erase(self._body(seen)[0], None if backgrounds is None else backgrounds[0])
 
     def draw(self, poses: Poses) -> Drawn:
         """Draw the person in poses of the driver.

@@ -302,6 +302,11 @@ class PreparedSource:
         points, index = self._place(target, source_index)
         return self._transfer._draw(lambda part: (self._sources, index[part]), points, self._color, Stopwatch())
 
+    def backgrounds(self) -> NDArray[np.uint8] | None:
+        """The sources without their people, uint8 (N, H, W, 3) at the network's size; None of models that make no such thing."""
+        found = self._transfer._redrawing().backgrounds(self._sources)
+        return None if found is None else self._levels(found)
+
     def explain(self, target: Poses | NDArray[np.float32], source_index: ArrayLike | None = None) -> dict[str, Image]:
         """What happens between a source and a result, to look at.
 
@@ -318,16 +323,20 @@ class PreparedSource:
             InputError: the poses or indices cannot be used, or are too many.
             ExecutionError: the network failed.
         """
-        from posert.ops import to_uint8
-
         points, index = self._place(target, source_index)
         manifest = self._transfer.engine.manifest
         if len(points) > manifest.batch_sizes[-1]:
             raise InputError(f"at most {manifest.batch_sizes[-1]} poses can be explained at once, got {len(points)}")
         found = self._transfer._redrawing().explain(self._sources, index, points, Stopwatch())
-        pictures = {name: to_uint8(values) for name, values in found.items()}
-        same = self._color == manifest.preprocess.channels
-        return pictures if same else {name: np.ascontiguousarray(values[..., ::-1]) for name, values in pictures.items()}
+        return {name: self._levels(values) for name, values in found.items()}
+
+    def _levels(self, pictures: NDArray[np.float32]) -> Image:
+        """Pictures (N, 3, H, W) in [-1, 1] as uint8 (N, H, W, 3), in the channel order of the sources."""
+        from posert.ops import to_uint8
+
+        levels = to_uint8(pictures)
+        same = self._color == self._transfer.engine.manifest.preprocess.channels
+        return levels if same else np.ascontiguousarray(levels[..., ::-1])
 
     def _place(
         self, target: Poses | NDArray[np.float32], source_index: ArrayLike | None

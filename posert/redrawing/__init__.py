@@ -52,6 +52,9 @@ class Redrawing(Protocol):
             What `draw` takes. It belongs to no thread.
         """
 
+    def backgrounds(self, sources: Any) -> NDArray[np.float32] | None:
+        """The sources without their people, float32 (N, 3, H, W), nominally in [-1, 1]; None if the model makes no such thing."""
+
     def draw(self, sources: Any, index: NDArray[np.int64], target: NDArray[np.float32], drawn: Drawn, watch: Stopwatch) -> None:
         """Draw M people, at most as many as the largest batch.
 

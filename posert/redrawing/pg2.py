@@ -27,6 +27,10 @@ class PG2Redrawing:
         """The pictures themselves."""
         return pictures
 
+    def backgrounds(self, sources: NDArray[np.float32]) -> None:
+        """None: one network draws all."""
+        return None
+
     def draw(
         self,
         sources: NDArray[np.float32],

@@ -85,6 +85,10 @@ class UnseenRedrawing:
                 backgrounds[part] = self.session.run("background", {"image": masked, "pose": maps})["background"]
         return Sources(pictures, joints, parts, backgrounds)
 
+    def backgrounds(self, sources: Sources) -> NDArray[np.float32]:
+        """What `prepare` made."""
+        return sources.backgrounds
+
     def layers(self, sources: Sources, index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch) -> Layers:
         """Move the parts and make people of them; arguments as of `draw`."""
         with watch.step("warp_parts"):

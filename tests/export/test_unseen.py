@@ -124,6 +124,9 @@ def test_stages_can_be_looked_at(bundle: Path) -> None:
         prepared = transfer.prepare(source, Poses(joints, skeleton="cpm14"))
         stages = prepared.explain(target)
         np.testing.assert_array_equal(stages["image"], prepared.run(target).images)
+        np.testing.assert_array_equal(stages["background"], np.repeat(prepared.backgrounds(), 2, 0))
+        turned = transfer.prepare(source[..., ::-1], Poses(joints, skeleton="cpm14"), color="bgr").backgrounds()
+        np.testing.assert_array_equal(turned, prepared.backgrounds()[..., ::-1])
     assert list(stages)[:3] == ["source", "parts", "head"]
     assert list(stages)[-4:] == ["foreground", "mask", "background", "image"]
     assert all(pictures.shape == (2, *SIZE, 3) for pictures in stages.values())

@@ -63,6 +63,18 @@ def test_erase_fills_with_the_surroundings():
     assert (window.cut((128, 64)) > 200).any(), "the network still sees the person"
 
 
+def test_erase_fills_with_what_is_given():
+    picture, filling = np.full((300, 200, 3), 90, np.uint8), np.full((128, 64, 3), 200, np.uint8)
+    mask = np.zeros((128, 64), np.uint8)
+    mask[43:85, 24:40] = 1
+    window = Window(picture, (50, 50, 150, 250))
+    window.erase(mask, filling)
+    assert (window.background[130:170, 90:110] == 200).all()
+    outside = np.ones(picture.shape[:2], bool)
+    outside[70:230, 60:140] = False
+    assert (window.background[outside] == 90).all()
+
+
 def test_flicker_of_a_still_video_is_nothing_and_noise_is_its_size():
     pose = np.array([(32, 60, 1), (40, 80, 1)], np.float32)
     still, noisy = Flicker(), Flicker()

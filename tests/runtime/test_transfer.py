@@ -202,6 +202,7 @@ def test_results_are_fresh_memory(transfer, rng):
 def test_prepare(transfer, rng):
     source, points = pictures(rng, 3), pose(rng, 3)
     handle = transfer.prepare(source)
+    assert handle.backgrounds() is None  # PG2's network makes no background
     assert len(handle) == 3
     np.testing.assert_array_equal(handle.boxes, [[0, 0, 64, 128]] * 3)
     wanted = transfer.run({"source": source, "target": points})
