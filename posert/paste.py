@@ -52,8 +52,8 @@ class Window:
 
         Args:
             mask: (h, w) at any size, above 0 on what is to vanish.
-            filling: uint8 (h, w, 3), of the mask's size: what the window shows without it. None: Telea's inpainting (2004) of what
-                surrounds it, at 256 pixels, and so without detail: good for plain surroundings.
+            filling: uint8 (h, w, 3), of the mask's size: what the window shows without it. None: Telea's inpainting (2004)
+                of what surrounds it, at 256 pixels, and so without detail: good for plain surroundings.
         """
         if filling is not None:
             self.background = _blend(self._picture, filling, _soft(mask, _CLOTHES, fade=False), self.box)
