@@ -65,7 +65,12 @@ class Perceptual(nn.Module):
             wanted = self._features(real)
         found = self._features(made)
         distances = [
-            ((a - b).abs().float() * getattr(self, f"scale{tap}")).mean()
+            (_channel_means((a - b).abs()) * getattr(self, f"scale{tap}").flatten()).mean()
             for tap, (a, b) in enumerate(zip(found, wanted, strict=True))
         ]
         return torch.stack(distances).mean()
+
+
+def _channel_means(x: Tensor) -> Tensor:
+    """Mean of each channel of (N, C, H, W), float32; in the memory order of channels-last maps, which a CPU is much faster in."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2).mean(0, dtype=torch.float32)

@@ -18,6 +18,7 @@ from posert.models.unseen import (  # noqa: E402
     fill_hole,
     pull_push,
     upsample,
+    upsample_in_training,
     warp,
 )
 
@@ -44,6 +45,13 @@ def test_upsampling_is_that_of_the_specs() -> None:
             *wanted.shape[:axis], 2 * n, *wanted.shape[axis + 1 :]
         )
     np.testing.assert_allclose(upsample(x).numpy(), wanted, atol=1e-12)
+    np.testing.assert_allclose(upsample_in_training(x).numpy(), wanted, atol=1e-12)
+
+
+def test_upsampling_in_training_has_the_same_gradient() -> None:
+    x, wanted = torch.randn(2, 3, 6, 4, dtype=torch.float64, requires_grad=True), torch.randn(2, 3, 12, 8, dtype=torch.float64)
+    gradients = [torch.autograd.grad((double(x) * wanted).sum(), x)[0] for double in (upsample, upsample_in_training)]
+    np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-12)
 
 
 def test_warp_is_that_of_the_kernels() -> None:
