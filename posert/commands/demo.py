@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 GRID = "transfer.png"
-CELL = (256, 128)
-"""Height and width in pixels of the pictures in the grid."""
+HEIGHT = 192
+"""Of the pictures in the grid, in pixels; they are as wide as the model's proportions want."""
 
 
 def run(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the pictures go.")] = Path(
         "posert-demo"
     ),
-    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="A transfer model.")] = "pg2-s",
+    model: Annotated[str, typer.Option(metavar="NAME|FILE", help="A transfer model.")] = "unseen-s",
     estimator: Annotated[str, typer.Option(metavar="NAME|FILE", help="An estimation model.")] = "cpm-s",
     backend: Backend = None,
     device: Device = None,
@@ -35,6 +35,7 @@ def run(
     \b
     Pictures into ./posert-demo:  posert demo
     Pictures elsewhere:           posert demo -o pictures
+    The other model:              posert demo --model pg2-s
     """
     from posert.commands.people import require_people
     from posert.commands.pictures import read_picture
@@ -92,6 +93,7 @@ def _write(
 
     names, images, poses = found
     sources, targets, boxes = grid
+    cell = HEIGHT, round(HEIGHT * result.images.shape[2] / result.images.shape[1])
     for name, image, person in zip(names, images, poses, strict=True):
         twice = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
         keypoints = person.keypoints.copy()
@@ -101,11 +103,11 @@ def _write(
         folder / "poses.json",
         coco_document(poses, [ImageInfo(f"{n}.jpg", *i.shape[1::-1]) for n, i in zip(names, images, strict=True)]),
     )
-    rows: list[list[Image | None]] = [[None, *(drawn_figure(images[t], poses[t], CELL) for t in targets)]]
+    rows: list[list[Image | None]] = [[None, *(drawn_figure(images[t], poses[t], cell) for t in targets)]]
     for row, s in enumerate(sources):
         drawn = result.images[row * len(targets) : (row + 1) * len(targets)]
-        rows.append([figure(images[s], boxes[row : row + 1], CELL), *drawn])
+        rows.append([figure(images[s], boxes[row : row + 1], cell), *drawn])
     columns = ["", *(names[t].replace("pose-", "pose: ") for t in targets)]
     captions = ["", *(names[s].replace("source-", "source: ") for s in sources)]
-    write_image(folder / GRID, picture_grid(rows, CELL, columns=columns, rows=captions))
+    write_image(folder / GRID, picture_grid(rows, cell, columns=columns, rows=captions))
     return [*(f"{name}.png" for name in names), "poses.json"]

@@ -237,8 +237,8 @@ def test_demo(call, tmp_path):
     names = {path.name for path in (tmp_path / "new" / "demo").iterdir()}
     assert names == {"transfer.png", "poses.json"} | {path.with_suffix(".png").name for path in list_images(EXAMPLES)}
     grid = read_image(tmp_path / "new" / "demo" / "transfer.png")
-    assert grid.shape[0] > 5 * 256
-    assert grid.shape[1] > 5 * 128
+    assert grid.shape[0] > 5 * 192
+    assert grid.shape[1] > 5 * 192
     poses, images = read_coco(tmp_path / "new" / "demo" / "poses.json")
     assert len(poses) == len(images) == 8
 
