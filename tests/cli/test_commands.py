@@ -238,7 +238,7 @@ def test_demo(call, tmp_path):
     assert names == {"transfer.png", "poses.json"} | {path.with_suffix(".png").name for path in list_images(EXAMPLES)}
     grid = read_image(tmp_path / "new" / "demo" / "transfer.png")
     assert grid.shape[0] > 5 * 192
-    assert grid.shape[1] > 5 * 192
+    assert grid.shape[1] > 5 * 96
     poses, images = read_coco(tmp_path / "new" / "demo" / "poses.json")
     assert len(poses) == len(images) == 8
 
