@@ -14,7 +14,7 @@ pytest.importorskip("skimage", reason="training needs scikit-image; pip install 
 
 from posert.errors import InputError  # noqa: E402
 from posert.evaluation import Predictions, load_dataset  # noqa: E402
-from training import command, crowd, paf  # noqa: E402
+from training import crowd, paf, weights  # noqa: E402
 from training.data.crowd import SKELETON, UNKNOWN, CrowdPicture, load_coco, load_labelled, to_coco18  # noqa: E402
 from training.pixels import normalise  # noqa: E402
 
@@ -243,7 +243,7 @@ def test_a_run_goes_on_where_it_stopped(coco_folder, tmp_path):
     assert lines[0]["AP"] <= 1
     assert average.updates == 3
     assert (tmp_path / "validation-000002.png").exists()
-    command.save(tmp_path, "paf", average.state, config=settings["model"])
+    weights.save(tmp_path, "paf", average.state, config=settings["model"])
     trunk = paf.build(settings, init=tmp_path / "weights.safetensors").backbone.trunk  # an estimator gives its trunk
     kept = average.state["backbone.trunk.stem.weight"].half().float()
     assert torch.equal(trunk.stem.weight, kept)
