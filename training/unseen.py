@@ -87,15 +87,17 @@ def crops(images: Tensor, corners: NDArray[np.int64], side: int) -> Tensor:
     return torch.stack([image[:, y : y + side, x : x + side] for image, (x, y) in zip(images, corners, strict=True)])
 
 
-def crop_corners(pairs: Pairs, side: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Where crops begin, (N, 2), x, y: half of them about a joint of the target, half anywhere."""
-    height, width = pairs.target.shape[1:3]
+def crop_corners(where: NDArray[np.bool_], side: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Where crops begin, (N, 2), x, y: nine in ten about a pixel of `where` (N, H, W), if there is one, the others anywhere."""
+    height, width = where.shape[1:]
     last = np.array([width - side, height - side])
-    anywhere = rng.integers(0, last + 1, (len(pairs), 2))
-    joints = pairs.target_joints[np.arange(len(pairs)), rng.integers(0, pairs.target_joints.shape[1], len(pairs)), :2]
-    there = np.isfinite(joints).all(1) & (rng.random(len(pairs)) < 0.5)
-    about = np.nan_to_num(joints).round().astype(np.int64) - side // 2
-    return np.where(there[:, None], about, anywhere).clip(0, last)
+    corners = rng.integers(0, last + 1, (len(where), 2))
+    for corner, mask in zip(corners, where, strict=True):
+        pixels = np.flatnonzero(mask)
+        if len(pixels) and rng.random() < 0.9:
+            y, x = divmod(int(rng.choice(pixels)), width)
+            corner[:] = (x - side // 2, y - side // 2)
+    return corners.clip(0, last)
 
 
 def reconstruction(made: Synthesis, pairs: Pairs, target: Tensor, job: Job, rng: np.random.Generator) -> Tensor:
@@ -105,7 +107,8 @@ def reconstruction(made: Synthesis, pairs: Pairs, target: Tensor, job: Job, rng:
     entropies of the source's parts and of the composite's mask (specs unseen_poses, 9). A weight of 0 leaves a loss out.
     """
     weights, side = job.settings["loss"], job.settings["loss"].get("crop", 0)
-    corners = crop_corners(pairs, side, rng) if side else np.zeros((len(pairs), 2), np.int64)
+    changed = pairs.target_person | (pairs.source_parts > 0)
+    corners = crop_corners(changed, side, rng) if side else np.zeros((len(pairs), 2), np.int64)
     with torch.autocast(target.device.type, torch.bfloat16):
         total = job.perceptual(crops(made.image, corners, side), crops(target, corners, side))
     total = total + weights["difference"] * (made.image - target).abs().mean()
@@ -141,13 +144,14 @@ def filling(model: Unseen, pairs: Pairs, target: Tensor, poses: Tensor, job: Job
     half = -(-len(pairs) // 2)
     target, other = target[:half], np.roll(np.arange(len(pairs)), 1)[:half]
     person = torch.from_numpy(pairs.target_person[:half]).to(target.device)[:, None]
-    shape = torch.from_numpy(pairs.source_parts[other] > 0).to(target.device)[:, None]
+    hole = pairs.source_parts[other] > 0
+    shape = torch.from_numpy(hole).to(target.device)[:, None]
     shown = (~(person | shape)).float()
     with torch.autocast(target.device.type, torch.bfloat16):
         filled = model.background(torch.cat([target * shown, shown], 1), poses[other]).float()
     filled = torch.where(person, target, filled)
     side = job.settings["loss"].get("crop", 0)
-    corners = crop_corners(pairs, side, rng)[:half] if side else np.zeros((half, 2), np.int64)
+    corners = crop_corners(hole & ~pairs.target_person[:half], side, rng) if side else np.zeros((half, 2), np.int64)
     with torch.autocast(target.device.type, torch.bfloat16):
         loss = job.perceptual(crops(filled, corners, side), crops(target, corners, side))
     result: Tensor = loss + (filled - target).abs().mean()
