@@ -21,7 +21,8 @@ _POSE = "The pose: a picture or video of one person, a .json, .csv or .mat file 
 _Pose = Annotated[Path, typer.Option("--pose", "--poses", metavar="FILE|FOLDER", help=_POSE)]
 _OUTPUT = "What to write: a picture (.png, .jpg, .webp, .bmp), a video (.mp4), or a folder for many pictures."
 _Output = Annotated[Path, typer.Option("--output", "-o", metavar="FILE|FOLDER", help=_OUTPUT)]
-_Model = Annotated[str, typer.Option(metavar="NAME|FILE", help="A transfer model; see 'posert models'.")]
+_MODEL = "Who draws; see 'posert models'. By default pg2-s for small crops of pedestrians, twice as high as wide, else unseen-s."
+_Model = Annotated[str | None, typer.Option(metavar="NAME|FILE", help=_MODEL, show_default=False)]
 _Estimator = Annotated[str, typer.Option(metavar="NAME|FILE", help="The model that finds the joints.")]
 _DETECTOR = "The model that says where people are; 'none' leaves that to the estimator, in pictures that one person fills."
 _Detector = Annotated[str, typer.Option(metavar="NAME|FILE|none", help=_DETECTOR)]
@@ -45,7 +46,7 @@ def run(
     source: _Source,
     pose: _Pose,
     output: _Output,
-    model: _Model = "pg2-s",
+    model: _Model = None,
     estimator: _Estimator = "cpm-s",
     detector: _Detector = "paf-s",
     grid: _Grid = False,

@@ -49,7 +49,7 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
     check_folder_writable(output)
     sources = list_images(source) if path_kind(source) == "folder" else [source]
     files = list_poses(pose)
-    models = open_models(choices)
+    models = open_models(choices, _first_picture(sources, choices))
     settings = _settings(choices, models)
     problems: list[Problem] = []
     wanted = read_targets(files, models, choices, problems)
@@ -76,6 +76,21 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
     if problems:
         print(f"{len(problems)} inputs could not be used:", *problems, sep="\n  ", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def _first_picture(sources: Sequence[Path], choices: Choices) -> Image:
+    """The first source that can be read; sources of a folder are taken to be alike.
+
+    Raises:
+        InputError: none can be read; the reason is the first one's.
+    """
+    reasons = []
+    for path in sources:
+        try:
+            return read_picture(path, max_pixels=choices.max_pixels)
+        except InputError as error:
+            reasons.append(error)
+    raise reasons[0]
 
 
 def _settings(choices: Choices, models: Models) -> dict[str, str]:

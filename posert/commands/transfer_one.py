@@ -39,7 +39,7 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
     picture = read_picture(source, max_pixels=choices.max_pixels)
     pose_pictures = [read_picture(pose, max_pixels=choices.max_pixels)] if kind_of(pose) == "picture" else []
     file = None if pose_pictures else read_pose_file(pose, check=choices.check_poses)
-    models = open_models(choices)
+    models = open_models(choices, picture)
     target = require_people(models.find(pose_pictures), [str(pose)]) if file is None else _framed(best_person(file.poses))
     transfer = models.transfer
     odd = bool(odd_images([picture], transfer.engine.manifest.preprocess.size))

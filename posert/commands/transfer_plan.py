@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from posert.commands.console import say
 from posert.estimator import Estimator
 from posert.geometry import person_boxes
 from posert.images import whole_boxes
 from posert.people import find_people
 from posert.track import Tracker
-from posert.transfer import Transfer
+from posert.transfer import Transfer, odd_images
 from posert.types import Poses
 
 if TYPE_CHECKING:
     from posert.types import Image
+
+CROP_MODEL, PICTURE_MODEL = "pg2-s", "unseen-s"
+CROP_HEIGHT = 256
+"""In pixels: what is higher is a picture for `PICTURE_MODEL`, whatever its proportions."""
 
 
 @dataclass(frozen=True)
 class Choices:
     """The options that all kinds of `posert transfer` share; see `posert.commands.transfer.run`."""
 
-    model: str = "pg2-s"
+    model: str | None = None
     estimator: str = "cpm-s"
     detector: str | None = "paf-s"
     grid: bool = False
@@ -72,8 +77,18 @@ class Models:
         return Poses(people, None, boxes, self.finder.skeleton)  # type: ignore[arg-type]
 
 
-def open_models(choices: Choices) -> Models:
-    """Open what the options name.
+def suited_model(source: Image) -> str:
+    """The embedded model that suits a source: one was made for crops of pedestrians, the other for whole pictures.
+
+    Args:
+        source: uint8 (H, W, 3). A crop is twice as high as wide, and at most `CROP_HEIGHT` pixels high.
+    """
+    is_crop = source.shape[0] <= CROP_HEIGHT and not odd_images([source], (2, 1))
+    return CROP_MODEL if is_crop else PICTURE_MODEL
+
+
+def open_models(choices: Choices, source: Image) -> Models:
+    """Open what the options name, and what suits a source where they do not name who draws.
 
     Raises:
         PosertError: see `posert.Engine.open`.
@@ -82,4 +97,8 @@ def open_models(choices: Choices) -> Models:
     finder = Estimator(choices.estimator, **where)
     needs_detector = choices.detector is not None and not finder.finds_everybody
     detector = Estimator(choices.detector, **where) if choices.detector is not None and needs_detector else None
-    return Models(Transfer(choices.model, estimator=finder, **where), finder, detector)
+    model = choices.model
+    if model is None:
+        model = suited_model(source)
+        say(f"drawn by {model}, which suits sources of {source.shape[1]} x {source.shape[0]} pixels; --model names another")
+    return Models(Transfer(model, estimator=finder, **where), finder, detector)

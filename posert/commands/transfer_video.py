@@ -52,7 +52,7 @@ def run(source: Path, driver: Path, output: Path, choices: Choices) -> None:
     check_strength(choices.smoothing)
     picture = _scaled(read_picture(source, max_pixels=choices.max_pixels))
     reader = VideoReader(driver, max_pixels=choices.max_pixels)
-    models = open_models(choices)
+    models = open_models(choices, picture)
     finder, transfer = models.finder, models.transfer
     source_pose = require_people(models.find([picture]), [str(source)])
     sample = [Tracker(finder, models.detector).update(image) for image in reader.sample(MEASURED, choices.limit)]
