@@ -37,6 +37,8 @@ _SMOOTHING = "Of a video's joints: 0 is none, larger is steadier and slower."
 _Smoothing = Annotated[float, typer.Option(metavar="NUMBER", help=_SMOOTHING)]
 _LIMIT = "Stop after so many frames of a video, or poses of a folder."
 _Limit = Annotated[int | None, typer.Option(metavar="N", help=_LIMIT, show_default=False)]
+_RATE = "Frames a second of a video whose poses come from files; 25 if left out."
+_Rate = Annotated[float | None, typer.Option(metavar="NUMBER", help=_RATE, show_default=False)]
 _CHECKS = "Refuse files of poses whose coordinates are not pixels of their pictures."
 _Checks = Annotated[bool, typer.Option("--check-poses/--no-check-poses", help=_CHECKS)]
 _Redo = Annotated[bool, typer.Option("--redo", help="Make all pictures of a folder anew, also those that are listed as made.")]
@@ -55,6 +57,7 @@ def run(
     retarget: _Retarget = True,
     smoothing: _Smoothing = 1.0,
     limit: _Limit = None,
+    rate: _Rate = None,
     check_poses: _Checks = True,
     redo: _Redo = False,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
@@ -70,6 +73,7 @@ def run(
     How it was made:  posert transfer --source me.jpg --pose you.jpg --explain steps -o new.png
     As in a video:    posert transfer --source me.jpg --pose dance.mp4 -o out.mp4
     Its first second: posert transfer --source me.jpg --pose dance.mp4 --limit 30 -o out.mp4
+    OpenPose's files: posert transfer --source me.jpg --pose frames --rate 30 -o out.mp4
     Everybody in all: posert transfer --source people --poses poses -o out
 
     Files of poses: COCO and OpenPose JSON (18 or 25 joints), MPII (.mat, .json),
@@ -86,7 +90,7 @@ def run(
         raise InputError(f"--limit must be at least 1, got {limit}")
     named = None if detector == "none" else detector
     looks = (model, estimator, named, grid, explain, paste, retarget, smoothing)
-    choices = Choices(*looks, limit, check_poses, redo, max_pixels, backend, device)
+    choices = Choices(*looks, limit, rate, check_poses, redo, max_pixels, backend, device)
     _start(source, pose, output, choices)
 
 
@@ -106,16 +110,19 @@ def _start(source: Path, pose: Path, output: Path, choices: Choices) -> None:
     for name, path in (("--source", source), ("--pose", pose)):
         if os.path.realpath(path) == os.path.realpath(output):
             raise InputError(f"{str(output)!r} is what {name} names, and would be overwritten; write the result elsewhere")
-        if path_kind(path) == "folder":
-            raise InputError(
-                f"{name} is the folder {str(path)!r}, so a folder is needed for the results, and not {str(output)!r}"
-            )
+    if path_kind(source) == "folder":
+        raise InputError(
+            f"--source is the folder {str(source)!r}, so a folder is needed for the results, and not {str(output)!r}"
+        )
     kind = kind_of(pose)
     if kind == "video" or output.suffix.lower() in VIDEOS:
-        if kind != "video":
-            raise InputError(f"a video needs a video for its poses, and {str(pose)!r} is a {kind}; name a picture with -o")
         transfer_video.run(source, pose, output, choices)
-    elif choices.limit is not None:
-        raise InputError("--limit is for a video or a folder, and one picture takes one pose; leave it out")
-    else:
-        transfer_one.run(source, pose, output, choices)
+        return
+    if kind == "folder":
+        raise InputError(
+            f"--pose is the folder {str(pose)!r}, so a video or a folder is needed for the results, and not {str(output)!r}"
+        )
+    for option, value in (("--limit", choices.limit), ("--rate", choices.rate)):
+        if value is not None:
+            raise InputError(f"{option} is for more than one pose, and one picture takes one; leave it out")
+    transfer_one.run(source, pose, output, choices)

@@ -40,6 +40,7 @@ def run(source: Path, pose: Path, output: Path, choices: Choices) -> None:
     What cannot be used is left out and told at the end, with exit status 1; the rest is made.
     """
     given = {"--grid": choices.grid, "--paste": bool(choices.paste), "--explain": choices.explain is not None}
+    given["--rate"] = choices.rate is not None
     if any(given.values()):
         option = next(option for option, there in given.items() if there)
         raise InputError(f"{option} is for a single result; name a picture or a video with -o")
@@ -166,7 +167,7 @@ class _Work:
             keypoints = [pose.keypoints for number in used if (pose := sources[number].pose) is not None]
             poses = _poses(np.concatenate(keypoints), None, self.models.finder.skeleton) if keypoints else None
             boxes = np.stack([self.wanted[j].box for _, j in part])
-            skeleton = self.models.transfer.engine.manifest.skeleton
+            skeleton = self.models.skeleton
             targets = _poses(np.stack([self.wanted[j].keypoints for _, j in part]), boxes, skeleton)
             index = np.array([used.index(number) for number, _ in part], np.int64)
             batch = PairBatch([sources[number].image for number in used], poses, targets, index)

@@ -14,6 +14,7 @@ from posert.estimator import Estimator
 from posert.geometry import person_boxes
 from posert.images import whole_boxes
 from posert.people import find_people
+from posert.skeleton import Skeleton
 from posert.track import Tracker
 from posert.transfer import Transfer, odd_images
 from posert.types import Poses
@@ -39,6 +40,7 @@ class Choices:
     retarget: bool = True
     smoothing: float = 1.0
     limit: int | None = None
+    rate: float | None = None
     check_poses: bool = True
     redo: bool = False
     max_pixels: float = 50e6
@@ -60,6 +62,15 @@ class Models:
     finder: Estimator
     detector: Estimator | None
 
+    @property
+    def skeleton(self) -> Skeleton:
+        """That of the model that draws."""
+        return self.transfer.engine.manifest.skeleton
+
+    def tracker(self) -> Tracker:
+        """Somebody new to follow through a video."""
+        return Tracker(self.finder, self.detector)
+
     def find(self, images: Sequence[Image]) -> Poses:
         """The person of each picture, one an image; all joints missing where there is none.
 
@@ -67,7 +78,7 @@ class Models:
         """
         if not len(images):
             return Poses(np.zeros((0, len(self.finder.skeleton), 3), np.float32), None, None, self.finder.skeleton)  # type: ignore[arg-type]
-        people = np.stack([Tracker(self.finder, self.detector).update(image) for image in images])
+        people = np.stack([self.tracker().update(image) for image in images])
         missing = np.flatnonzero(~(people[..., 2] > 0).any(1))
         if len(missing):
             people[missing] = find_people(self.finder, [images[int(number)] for number in missing]).keypoints

@@ -21,7 +21,6 @@ from posert.images import whole_boxes
 from posert.media.images import READABLE
 from posert.media.video import VideoReader
 from posert.paths import path_kind
-from posert.track import Tracker
 from posert.transfer import odd_images
 from posert.types import Poses
 
@@ -89,7 +88,7 @@ def read_targets(files: Sequence[Path], models: Models, choices: Choices, proble
 
 
 def _read(file: Path, models: Models, choices: Choices, limit: int | None) -> Iterator[Wanted]:
-    kind, skeleton = kind_of(file), models.transfer.engine.manifest.skeleton
+    kind, skeleton = kind_of(file), models.skeleton
     if kind == "pose file":
         found = read_pose_file(file, check=choices.check_poses)
         for person in found.best_people():
@@ -104,7 +103,7 @@ def _read(file: Path, models: Models, choices: Choices, limit: int | None) -> It
         whole = not odd_images([picture], models.transfer.engine.manifest.preprocess.size)
         yield from _framed(file, file.stem, poses, whole_boxes([picture])[0] if whole else None)
     else:
-        reader, tracker = VideoReader(file, max_pixels=choices.max_pixels), Tracker(models.finder, models.detector)
+        reader, tracker = VideoReader(file, max_pixels=choices.max_pixels), models.tracker()
         people = 0
         for number, frame in enumerate(reader.frames(limit)):
             pose = Poses(tracker.update(frame.image)[None], None, None, models.finder.skeleton).convert(skeleton)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`posert transfer` with a video as the pose: a person, re-drawn in the motion of another."""
+"""`posert transfer` into a video: a person, re-drawn in the motion of another."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from posert.commands.console import progress, say
+from posert.commands.motion import open_motion
 from posert.commands.people import require_people
 from posert.commands.pictures import read_picture
 from posert.commands.transfer_plan import Choices, open_models
@@ -19,13 +20,11 @@ from posert.draw import draw_poses
 from posert.errors import InputError
 from posert.flicker import Flicker
 from posert.media.files import check_writable
-from posert.media.video import VideoReader
 from posert.media.video_writer import VideoWriter, check_video_name
 from posert.prefetch import prefetch
 from posert.reenactment import Drawn, Reenactment
 from posert.skeleton import Skeleton
 from posert.smoothing import TimedPose, check_strength, fill_gaps, smooth
-from posert.track import Tracker
 from posert.types import Image, Poses
 
 LARGEST_SIDE = 1920
@@ -36,11 +35,9 @@ BATCH = 8
 MEASURED = 16
 """Frames, spread over the video, by which the driver is measured before it is followed."""
 
-_AHEAD = 8
-
 
 def run(source: Path, driver: Path, output: Path, choices: Choices) -> None:
-    """Write a video of the person of a picture in the motion of the person of a video.
+    """Write a video of the person of a picture in the motion of the person of a video, or of files of poses.
 
     Frames are read, looked at, drawn and written one after the other, in threads that are at most some frames apart, so memory
     does not depend on the length of the video.
@@ -51,26 +48,21 @@ def run(source: Path, driver: Path, output: Path, choices: Choices) -> None:
     check_writable(output)
     check_strength(choices.smoothing)
     picture = _scaled(read_picture(source, max_pixels=choices.max_pixels))
-    reader = VideoReader(driver, max_pixels=choices.max_pixels)
     models = open_models(choices, picture)
-    finder, transfer = models.finder, models.transfer
+    motion = open_motion(driver, models, choices)
     source_pose = require_people(models.find([picture]), [str(source)])
-    sample = [Tracker(finder, models.detector).update(image) for image in reader.sample(MEASURED, choices.limit)]
-    poses = Poses(np.stack(sample), None, None, finder.skeleton)  # type: ignore[arg-type]
+    poses = Poses(motion.sample(MEASURED), None, None, motion.skeleton)  # type: ignore[arg-type]
     if not (poses.keypoints[..., 2] > 0).any():
-        raise InputError(f"no person was found in {len(sample)} frames of {str(driver)!r}; use a video of one person")
-    reenactment = Reenactment(transfer, picture, source_pose, poses, bones=choices.retarget, paste=choices.paste)
-    shown = _Shown(picture, reenactment, finder.skeleton, choices.grid)
-    tracker, flicker = Tracker(finder, models.detector), Flicker()
-    tracked: Iterator[TimedPose] = ((f.time, tracker.update(f.image)) for f in prefetch(reader.frames(choices.limit), _AHEAD))
-    steady = smooth(fill_gaps(tracked), choices.smoothing)
-    total = reader.count if choices.limit is None else min(choices.limit, reader.count or choices.limit)
+        raise InputError(f"no person was found in {len(poses)} frames of {str(driver)!r}; poses of one person are needed")
+    reenactment = Reenactment(models.transfer, picture, source_pose, poses, bones=choices.retarget, paste=choices.paste)
+    shown, flicker = _Shown(picture, reenactment, motion.skeleton, choices.grid), Flicker()
+    steady = smooth(fill_gaps(motion.poses()), choices.smoothing)
     with (
-        VideoWriter(output, shown.size, reader.rate, sound_of=driver) as writer,
+        VideoWriter(output, shown.size, motion.rate, sound_of=motion.sound_of) as writer,
         progress("frames") as bar,
         closing(prefetch(steady, 2 * BATCH)) as ahead,
     ):
-        task = bar.add_task("re-drawing", total=total)
+        task = bar.add_task("re-drawing", total=motion.count)
         for batch in _batches(ahead):
             for (time, _), image in zip(batch, shown.draw(batch, flicker), strict=True):
                 writer.write(image, time)

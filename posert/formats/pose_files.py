@@ -79,13 +79,14 @@ class PoseFile:
         return [int(group[np.argmax(score[group])]) for group in groups if len(group)]
 
 
-def read_pose_file(path: str | Path, *, check: bool = True) -> PoseFile:
+def read_pose_file(path: str | Path, *, check: bool = True, empty: bool = False) -> PoseFile:
     """Read everybody in a file of poses.
 
     Args:
         path: of the file.
         check: refuse what `posert.formats.plausibility` knows to be a mistake. The size of a picture is the one that the file
             says, or that of the picture itself where it lies beside the file (of the first 64).
+        empty: take a file that holds nobody, as OpenPose writes for frames without people.
 
     Raises:
         InputError: the file cannot be read, is of no known format, inconsistent, or holds nobody with a joint; exchanged axes,
@@ -104,7 +105,7 @@ def read_pose_file(path: str | Path, *, check: bool = True) -> PoseFile:
         file = _mpii(path, "MPII .mat", list(read_release(path)))
     else:
         file, known = _json(path)
-    if not len(file.poses):
+    if not len(file.poses) and not empty:
         raise InputError(f"{str(path)!r} ({file.format}) holds no person with a joint; one person is needed")
     if check:
         sizes = list(known) or _sizes_beside(path, file.pictures)

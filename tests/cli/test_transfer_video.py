@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from posert.cli import app
-from posert.commands import transfer_video
+from posert.commands import motion, transfer_video
 from posert.media.images import write_image
 from posert.media.video import VideoReader
 
@@ -94,7 +94,7 @@ def test_memory_does_not_grow_with_the_video(call, tmp_path, monkeypatch):
     """No more frames are read ahead of those written than the queues hold."""
     write_video(tmp_path / "dance.mp4", [*WALK, *WALK[::-1]] * 5)
     read, written, lead = [], [], []
-    frames, write = transfer_video.VideoReader.frames, transfer_video.VideoWriter.write
+    frames, write = motion.VideoReader.frames, transfer_video.VideoWriter.write
 
     def counted(self, limit=None):
         for frame in frames(self, limit):
@@ -106,7 +106,7 @@ def test_memory_does_not_grow_with_the_video(call, tmp_path, monkeypatch):
         lead.append(len(read) - len(written))
         write(self, image, time)
 
-    monkeypatch.setattr(transfer_video.VideoReader, "frames", counted)
+    monkeypatch.setattr(motion.VideoReader, "frames", counted)
     monkeypatch.setattr(transfer_video.VideoWriter, "write", noted)
     call("--pose", "dance.mp4", "-o", "out.mp4")
     assert len(written) == 240
@@ -121,7 +121,7 @@ ERRORS = {
     "--pose absent.mp4 -o out.mp4": "no file 'absent.mp4'",
     "--pose dance.mp4 -o out.png": "a video's name must end in .mp4",
     "--pose dance.mp4 -o out.avi": "a video's name must end in .mp4",
-    "--pose other.png -o out.mp4": "a video needs a video for its poses, and 'other.png' is a picture",
+    "--pose other.png -o out.mp4": "needs the poses of many frames, and 'other.png' is a picture",
     "--pose dance.mp4 -o absent/out.mp4": "there is no folder",
     "--pose dance.mp4 -o out.mp4 --smoothing -1": "smoothing must lie between 0",
     "--pose dance.mp4 -o out.mp4 --limit 0": "--limit must be at least 1",
@@ -129,7 +129,7 @@ ERRORS = {
     "--pose dance.mp4 -o dance.mp4": "'dance.mp4' is what --pose names, and would be overwritten",
     "--pose dance.mp4 -o out.mp4 --redo": "--redo is for a folder of results",
     "--pose dance.mp4 -o out.mp4 --explain steps": "--explain is for one pose",
-    "--pose other.png -o out.png --limit 3": "--limit is for a video or a folder",
+    "--pose other.png -o out.png --limit 3": "--limit is for more than one pose",
     "--pose nothing.txt -o out.png": "nothing that poses are read from",
 }
 
