@@ -118,44 +118,54 @@ def reconstruction(made: Synthesis, pairs: Pairs, target: Tensor, job: Job, rng:
         total = total + weights["background"] * ((made.background - target).abs() * shown).mean()
     if weights["parts"]:
         labels = torch.from_numpy(pairs.source_parts).to(target.device).long()
-        logs = (made.parts + 1e-6).log()
-        known = (labels != UNKNOWN).any()
-        total = total + (weights["parts"] * functional.nll_loss(logs, labels, ignore_index=UNKNOWN) if known else 0)
+        total = total + weights["parts"] * part_loss(made.parts, labels)
     if weights["mask"]:
         total = total + weights["mask"] * functional.binary_cross_entropy(made.mask.clamp(1e-6, 1 - 1e-6), person.float())
     result: Tensor = total
     return result
 
 
-def filling(model: Unseen, pairs: Pairs, target: Tensor, poses: Tensor, job: Job, rng: np.random.Generator) -> Tensor:
-    """How badly the background network fills holes of another person's shape, whose content is known.
+def filling(model: Unseen, pairs: Pairs, target: Tensor, batch: Inputs, job: Job, rng: np.random.Generator) -> Tensor:
+    """How badly holes are filled whose content is known: those of people who were laid over another picture.
 
-    In a pair the person mostly stands where it stood, so what the source hides is seldom seen in the target. Here targets lose
-    their own person and the shape of another pair's source; what that shape hides is asked for. Half of a batch is enough.
+    In a pair the person mostly stands where it stood, so what the source hides is seldom seen in the target. Here the source
+    person of another pair is laid over each target, cut out by the segmentation, errors at the edges included, and what they
+    hide is asked for; where the target shows its own person, nothing is. Half of a batch is enough.
 
     Args:
-        model: its background network is run.
-        pairs: at least two, or the shapes are the own person's.
+        model: its segmentation and background networks are run.
+        pairs: at least two, or the people are the targets' own.
         target: the pairs' targets, (N, 3, H, W).
-        poses: pose maps of the sources.
+        batch: what the networks take of the pairs.
         job: weights and the perceptual loss.
         rng: source of chance.
     """
     half = -(-len(pairs) // 2)
     target, other = target[:half], np.roll(np.arange(len(pairs)), 1)[:half]
     person = torch.from_numpy(pairs.target_person[:half]).to(target.device)[:, None]
-    hole = pairs.source_parts[other] > 0
-    shape = torch.from_numpy(hole).to(target.device)[:, None]
-    shown = (~(person | shape)).float()
+    labels = torch.from_numpy(pairs.source_parts[other]).to(target.device).long()
+    laid = torch.where(labels[:, None] > 0, batch.source[other], target)
     with torch.autocast(target.device.type, torch.bfloat16):
-        filled = model.background(torch.cat([target * shown, shown], 1), poses[other]).float()
+        logits = model.segmentation(laid, batch.source_pose[other])
+    parts = (logits.float() + batch.priors[other]).softmax(1)
+    share = parts[:, :1] * ~person
+    with torch.autocast(target.device.type, torch.bfloat16):
+        filled = model.background(torch.cat([laid * share, share], 1), batch.source_pose[other]).float()
     filled = torch.where(person, target, filled)
-    side = job.settings["loss"].get("crop", 0)
-    corners = crop_corners(hole & ~pairs.target_person[:half], side, rng) if side else np.zeros((half, 2), np.int64)
+    weights, side = job.settings["loss"], job.settings["loss"].get("crop", 0)
+    hole = (pairs.source_parts[other] > 0) & ~pairs.target_person[:half]
+    corners = crop_corners(hole, side, rng) if side else np.zeros((half, 2), np.int64)
     with torch.autocast(target.device.type, torch.bfloat16):
         loss = job.perceptual(crops(filled, corners, side), crops(target, corners, side))
-    result: Tensor = loss + (filled - target).abs().mean()
+    result: Tensor = loss + (filled - target).abs().mean() + weights["parts"] * part_loss(parts, labels)
     return result
+
+
+def part_loss(parts: Tensor, labels: Tensor) -> Tensor:
+    """Cross entropy of parts (N, 11, H, W) with the true ones (N, H, W), where they are known."""
+    logs = (parts + 1e-6).log()
+    known = labels != UNKNOWN
+    return functional.nll_loss(logs, labels, ignore_index=UNKNOWN, reduction="sum") / known.sum().clamp(min=1)
 
 
 class Trainer:
@@ -188,7 +198,7 @@ class Trainer:
         losses["loss"] = loss.item()
         weight = self.job.settings["loss"]["filling"]
         if weight and isinstance(self.model, Unseen):
-            filled = filling(self.model, pairs, target, batch.source_pose, self.job, rng)
+            filled = filling(self.model, pairs, target, batch, self.job, rng)
             losses["filling"] = filled.item()
             loss = loss + weight * filled
         if self.weight:
