@@ -52,8 +52,33 @@ void refine_background(const Limb* limbs, float limit, const Band& band, float* 
     }
 }
 
+// Raises the weights of the first `count` pixels to a power and adds them up anew. The largest becomes 1, so that none
+// of a pixel's weights is lost that its shares would show.
+POSERT_CLONES void raise(Layers& weights, int count, int power, float* POSERT_RESTRICT total) {
+    float largest[kBandPixels];
+    for (int i = 0; i < count; ++i) {
+        largest[i] = weights[0][i];
+        total[i] = 0;
+    }
+    for (int layer = 1; layer < kLayers; ++layer) {
+        const float* POSERT_RESTRICT weight = weights[layer];
+        for (int i = 0; i < count; ++i) largest[i] = weight[i] > largest[i] ? weight[i] : largest[i];
+    }
+    for (int i = 0; i < count; ++i) largest[i] = 1.0F / largest[i];
+    for (int layer = 0; layer < kLayers; ++layer) {
+        float* POSERT_RESTRICT weight = weights[layer];
+        for (int i = 0; i < count; ++i) {
+            const float once = weight[i] * largest[i];
+            float raised = once;
+            for (int factor = 1; factor < power; ++factor) raised *= once;
+            weight[i] = raised;
+            total[i] += raised;
+        }
+    }
+}
+
 // Softmax of the first `count` pixels of a band; `plane` is the distance between the planes of `logits` and of `out`.
-POSERT_CLONES void softmax(const float* POSERT_RESTRICT logits, const Layers& priors, int count,
+POSERT_CLONES void softmax(const float* POSERT_RESTRICT logits, const Layers& priors, int count, int power,
                            float* POSERT_RESTRICT out, std::int64_t plane) {
     float largest[kBandPixels], total[kBandPixels];
     Layers weights;
@@ -75,6 +100,7 @@ POSERT_CLONES void softmax(const float* POSERT_RESTRICT logits, const Layers& pr
             total[i] += weight[i];
         }
     }
+    if (power > 1) raise(weights, count, power, total);
     for (int i = 0; i < count; ++i) total[i] = 1.0F / total[i];
     for (int layer = 0; layer < kLayers; ++layer) {
         float* to = out + layer * plane;
@@ -101,7 +127,8 @@ void part_masks(const float* keypoints, const MaskPlanes& planes) {
             find_limb_rows(limbs, band, planes.width, rows);
             if (find_priors(rows, band, limit, priors)) refine_background(limbs, limit, band, priors[0]);
             softmax(planes.logits + item * planes.logit_stride + first, priors,
-                    static_cast<int>(band.rows * band.columns), planes.out + item * planes.out_stride + first, area);
+                    static_cast<int>(band.rows * band.columns), planes.power,
+                    planes.out + item * planes.out_stride + first, area);
         }
     });
 }

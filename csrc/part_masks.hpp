@@ -14,6 +14,7 @@ struct MaskPlanes {
     std::int64_t items;
     std::int64_t height;
     std::int64_t width;
+    int power;  // that the shares are raised to before they are normalised again, at least 1
 };
 
 // keypoints: (items, 14, 3).

@@ -187,6 +187,7 @@ def _unseen(name: str, tensors: dict[str, Tensor], config: dict[str, Any], manif
     ):
         module = model.get_submodule(network)
         networks.append(Network(network, module, module, {"image": (channels, height, width), "pose": pose}, outputs))
+    manifest["postprocess"] = {"part_power": model.config.part_power}
     return Recipe(name, tuple(networks), manifest, batch_sizes=(1, 4, 8))
 
 

@@ -107,7 +107,8 @@ class Postprocess:
         calibration: slope and intercept of `posert.scores.calibrated`, which turns heights of peaks into scores (estimation).
         min_score: of each joint of the skeleton, the score below which it is missing (estimation of one person).
         decoding: how everybody's joints are read from heatmaps and fields (estimation of paf).
-        mask_radius, mask_closing: of the pose mask, in network pixels (transfer, specs K2).
+        mask_radius, mask_closing: of the pose mask, in network pixels (transfer of pg2, specs K2).
+        part_power: of `posert.ops.part_masks` (transfer of unseen).
     """
 
     stride: int = 8
@@ -117,6 +118,7 @@ class Postprocess:
     decoding: Decoding = Decoding()
     mask_radius: int = 4
     mask_closing: int = 5
+    part_power: int = 1
 
     @classmethod
     def parse(cls, value: Any, paper: str, joints: tuple[str, ...]) -> Postprocess:
@@ -127,8 +129,8 @@ class Postprocess:
             stride = check_count(entry["stride"], "postprocess.stride", 1, 64)
             return cls(stride, calibration=_calibration(entry), decoding=Decoding.parse(entry))
         if paper == "unseen":
-            check_object(value, "postprocess", ())
-            return cls()
+            entry = check_object(value, "postprocess", (), ("part_power",))
+            return cls(part_power=check_count(entry.get("part_power", 1), "postprocess.part_power", 1, 16))
         if paper != "pg2":
             entry = check_object(value, "postprocess", ("stride", "method"), ("calibration", "min_score"))
             stride = check_count(entry["stride"], "postprocess.stride", 1, 64)

@@ -20,15 +20,16 @@ void limb_priors(const py::array& keypoints, const py::array& out) {
     posert::limb_priors(points.data, target);
 }
 
-void part_masks(const py::array& logits, const py::array& keypoints, const py::array& out) {
+void part_masks(const py::array& logits, const py::array& keypoints, int power, const py::array& out) {
     const auto from = view<const float>(logits, "logits", 4, 1);
     const auto points = view<const float>(keypoints, "keypoints", 3, 0);
     const auto to = view<float>(out, "out", 4, 1, true);
     need_shape("keypoints", points.shape, {to.shape[0], posert::kLimbJoints, 3});
     need_shape("out", to.shape, {to.shape[0], posert::kLayers, to.shape[2], to.shape[3]});
     need_shape("logits", from.shape, to.shape);
-    const posert::MaskPlanes planes{from.data,   from.strides[0], to.data,    to.strides[0],
-                                    to.shape[0], to.shape[2],     to.shape[3]};
+    if (power < 1) refuse("power", "out of range");
+    const posert::MaskPlanes planes{from.data,   from.strides[0], to.data,     to.strides[0],
+                                    to.shape[0], to.shape[2],     to.shape[3], power};
     const py::gil_scoped_release release;
     posert::part_masks(points.data, planes);
 }

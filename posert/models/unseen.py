@@ -37,6 +37,9 @@ class UnseenConfig:
             pixel anew, and the mask begins near the background (specs unseen_poses, 9; not in the paper).
         pull_push: what the background network adds to is the masked source with its hole filled by `fill_hole`; for residual
             networks alone.
+        mask_gain: outside of training the mask's logits are multiplied by it. Trained to be right on average, the mask is half a
+            person where it is unsure, and people look translucent; eyes, and LPIPS, rather have it decided.
+        part_power: likewise, the shares of the source's parts are raised to it and normalised again (`posert.ops.part_masks`).
     """
 
     height: int = 256
@@ -45,6 +48,8 @@ class UnseenConfig:
     background_channels: int | None = None
     residual: bool = False
     pull_push: bool = False
+    mask_gain: float = 1.0
+    part_power: int = 1
 
     def __post_init__(self) -> None:
         step = 2**HALVINGS
@@ -52,6 +57,8 @@ class UnseenConfig:
             raise InputError(f"height and width must be multiples of {step} from {2 * step} on, got {self.height} x {self.width}")
         if self.pull_push and not self.residual:
             raise InputError("pull_push is what a residual network adds to; set residual as well")
+        if self.mask_gain <= 0 or self.part_power < 1:
+            raise InputError(f"mask_gain must be above 0, part_power at least 1, got {self.mask_gain:g} and {self.part_power}")
         for name, value in (("channels", self.channels), ("background_channels", self.background_channels)):
             if value is not None and (value < 2 or value % 2):
                 raise InputError(f"{name} must be an even number of at least 2, got {value}")
@@ -229,7 +236,7 @@ class ForegroundSynthesis(nn.Module):
         self.unet = _unet(3 * PARTS, config.channels, config.channels)
         self.head = glorot_conv(self.unet.outputs, 3)
         self.mask = glorot_conv(self.unet.outputs, 1)
-        self.residual = config.residual
+        self.residual, self.mask_gain = config.residual, config.mask_gain
         if self.residual:
             nn.init.constant_(self.mask.bias, -1.0)  # type: ignore[arg-type]
 
@@ -246,7 +253,8 @@ class ForegroundSynthesis(nn.Module):
         features = self.unet(layers, pose)
         made = self.head(features)
         parts = layers.reshape(-1, PARTS, 3, *layers.shape[2:]).sum(1)
-        return parts + 0.5 * made if self.residual else torch.tanh(made), torch.sigmoid(self.mask(features))
+        mask = self.mask(features) if self.training else self.mask_gain * self.mask(features)
+        return parts + 0.5 * made if self.residual else torch.tanh(made), torch.sigmoid(mask)
 
 
 class Synthesis(NamedTuple):
@@ -288,7 +296,8 @@ class Unseen(nn.Module):
             target_pose: as `source_pose`, of the target.
         """
         logits = self.segmentation(source, source_pose)
-        parts = (logits.float() + priors).softmax(1)
+        power = 1 if self.training else self.config.part_power
+        parts = (power * (logits.float() + priors)).softmax(1)
         layers = warp(source, parts[:, 1:], transforms[:, 1:])
         masked = torch.cat([source * parts[:, :1], parts[:, :1]], 1)
         background = self.background(masked, source_pose).float()

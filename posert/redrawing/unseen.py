@@ -78,7 +78,7 @@ class UnseenRedrawing:
             with watch.step("segmentation"):
                 logits = self.session.run("segmentation", {"image": pictures[part], "pose": maps})["logits"]
             with watch.step("part_masks"):
-                part_masks(logits, joints[part], out=parts[part])
+                part_masks(logits, joints[part], power=self.manifest.postprocess.part_power, out=parts[part])
                 shown = parts[part, :1]
                 masked = np.concatenate([pictures[part] * shown, shown], 1)
             with watch.step("background"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,18 +39,18 @@ def _priors(count: int, height: int, width: int) -> Make:
     return lambda rng: ((near_people(rng, count, height, width), (height, width)), {})
 
 
-def _masks(count: int, height: int, width: int) -> Make:
+def _masks(count: int, height: int, width: int, **named: Any) -> Make:
     def make(rng: np.random.Generator) -> Arguments:
-        return (rng.normal(0, 4, (count, 11, height, width)).astype(np.float32), near_people(rng, count, height, width)), {}
+        return (rng.normal(0, 4, (count, 11, height, width)).astype(np.float32), near_people(rng, count, height, width)), named
 
     return make
 
 
-def _special_masks(rng: np.random.Generator) -> Arguments:
+def _special_masks(rng: np.random.Generator, **named: Any) -> Arguments:
     logits = rng.normal(0, 4, (3, 11, 20, 30)).astype(np.float32)
     where = rng.random(logits.shape) < 0.02
     logits[where] = rng.choice(_SPECIAL, int(where.sum()))
-    return (logits, people(rng, 3, 20, 30)), {}
+    return (logits, people(rng, 3, 20, 30)), named
 
 
 def _transforms(count: int) -> Make:
@@ -167,6 +168,9 @@ CASES: list[Case] = [
         )
     ),
     Case("part_masks", "special-values", _special_masks, 2e-6),
+    Case("part_masks", "special-values-squared", partial(_special_masks, power=2), 4e-6),
+    Case("part_masks", "squared", _masks(3, 71, 133, power=2), 4e-6),
+    Case("part_masks", "sixteenth-power", _masks(3, 40, 61, power=16), 32e-6),
     Case("part_transforms", "odd", _transforms(7), 1e-5),
     Case("part_transforms", "many", _transforms(64), 1e-5),
     Case("part_transforms", "nobody", _transforms(0), 1e-5),

@@ -15,14 +15,22 @@ safetensors = pytest.importorskip("safetensors.torch", reason="export needs safe
 pytest.importorskip("onnxruntime", reason="the runtime needs onnxruntime; pip install posert")
 
 from export import build_engines, recipes  # noqa: E402
-from posert import BundleError, Engine, InputError, Poses, Transfer, TransferBatch, ops  # noqa: E402
+from posert import Bundle, BundleError, Engine, InputError, Poses, Transfer, TransferBatch, ops  # noqa: E402
 from posert.manifest import Manifest  # noqa: E402
 from posert.media.images import list_images, read_image  # noqa: E402
 from posert.models.unseen import Unseen, UnseenConfig  # noqa: E402
 from posert.redrawing.unseen import pose_maps  # noqa: E402
 
 SIZE = (96, 64)
-CONFIG = {"height": SIZE[0], "width": SIZE[1], "channels": 4, "residual": True, "pull_push": True}
+CONFIG = {
+    "height": SIZE[0],
+    "width": SIZE[1],
+    "channels": 4,
+    "residual": True,
+    "pull_push": True,
+    "mask_gain": 3.0,
+    "part_power": 2,
+}
 DESCRIPTION = f"""
 task = "transfer"
 paper = "unseen"
@@ -65,6 +73,7 @@ def bundle(model: Unseen, tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(recipes, "MODELS", folder)
         row = build_engines.build("tiny-unseen", None, "fp32", pictures, folder, lambda step: None)
     assert row["report"]["batches"] == [1, 4, 8]
+    assert Bundle.open(folder / "tiny-unseen.posert").manifest.postprocess.part_power == 2
     return folder / "tiny-unseen.posert"
 
 
@@ -155,6 +164,7 @@ def test_a_source_without_a_pose_is_looked_for(bundle: Path, tiny_estimator_bund
     [
         ({"skeleton": "coco18"}, "cpm14"),
         ({"postprocess": {"mask_radius": 4}}, "postprocess"),
+        ({"postprocess": {"part_power": 0}}, "part_power"),
         ({"networks": lambda networks: networks[:2]}, "networks name the files|no network 'foreground'"),
     ],
 )

@@ -151,8 +151,30 @@ def test_a_background_network_of_zeros_shows_the_filled_hole() -> None:
         UnseenConfig(**SMALL, pull_push=True)
 
 
+def test_what_is_unsure_is_decided_outside_of_training() -> None:
+    torch.manual_seed(0)
+    plain = Unseen(UnseenConfig(**SMALL, residual=True))
+    sure = Unseen(UnseenConfig(**SMALL, residual=True, mask_gain=5.0, part_power=3))
+    sure.load_state_dict(plain.state_dict())
+    inputs = batch()
+    with torch.no_grad():
+        for before, after in zip(plain(*inputs), sure(*inputs), strict=True):
+            assert torch.equal(before, after), "trained alike"
+        before, after = plain.eval()(*inputs), sure.eval()(*inputs)
+        cubes = before.parts**3
+        np.testing.assert_allclose(after.parts, cubes / cubes.sum(1, keepdim=True), atol=1e-5)
+        sure.config = plain.config  # the same parts, so the same layers
+        mask = sure(*inputs).mask
+        np.testing.assert_allclose(mask.logit(), 5 * before.mask.logit(), rtol=1e-3)
+
+
 @pytest.mark.parametrize(
-    "sizes", [{"height": 100}, {"width": 32}, {"channels": 3}, {"channels": 0}, {"background_channels": 5}], ids=str
+    "sizes",
+    [
+        *({"height": 100}, {"width": 32}, {"channels": 3}, {"channels": 0}, {"background_channels": 5}),
+        *({"mask_gain": 0.0}, {"part_power": 0}),
+    ],
+    ids=str,
 )
 def test_impossible_sizes(sizes: dict) -> None:
     with pytest.raises(InputError, match=next(iter(sizes))):

@@ -43,6 +43,8 @@ BAD = {
         r"\(N = 2, 11, H, W\), got float32 of shape \(2, 10, 6, 5\)",
     ),
     "logits-people": (lambda: ops.part_masks(LOGITS[:1], POINTS), r"logits must be float32 of shape \(N = 2, 11, H, W\)"),
+    "power": (lambda: ops.part_masks(LOGITS, POINTS, power=0), "power must be an integer in 1"),
+    "power-half": (lambda: ops.part_masks(LOGITS, POINTS, power=1.5), "power must be an integer in 1"),
     "logits-empty": (lambda: ops.part_masks(LOGITS[..., :0], POINTS), "logits hold no pixels"),
     "transforms-joints": (lambda: ops.part_transforms(POINTS[:, :9], POINTS), r"target must have shape \(N, 14, 3\)"),
     "transforms-source": (lambda: ops.part_transforms(POINTS, POINTS[0]), r"source must have shape \(N, 14, 3\)"),
@@ -88,7 +90,8 @@ LAYERS = np.zeros((2, 4, 3, 6, 5), np.float32)
 REFUSED_BY_NATIVE = {
     "priors-joints": (lambda: _native.limb_priors(POINTS[:, :13].copy(), LOGITS), "keypoints: wrong shape"),
     "priors-layers": (lambda: _native.limb_priors(POINTS, MASKS), "out: wrong shape"),
-    "masks-logits": (lambda: _native.part_masks(MASKS, POINTS, LOGITS), "logits: wrong shape"),
+    "masks-logits": (lambda: _native.part_masks(MASKS, POINTS, 1, LOGITS), "logits: wrong shape"),
+    "masks-power": (lambda: _native.part_masks(LOGITS, POINTS, 0, LOGITS.copy()), "power: out of range"),
     "warp-image": (lambda: _native.warp_parts(IMAGE[:, :2], MASKS, MATRICES, 0.0, LAYERS), "image: wrong shape"),
     "warp-masks": (lambda: _native.warp_parts(IMAGE, LOGITS, MATRICES, 0.0, LAYERS), "masks: wrong shape"),
     "warp-matrices": (lambda: _native.warp_parts(IMAGE, MASKS, MATRICES[:1], 0.0, LAYERS), "transforms: wrong shape"),
@@ -109,7 +112,7 @@ def test_native_module_by_itself_refuses(name: str):
 def test_native_module_by_itself_takes_planes_without_pixels(shape: tuple[int, int]):
     image, alpha, layers = (np.zeros((2, count, *shape), np.float32) for count in (3, 1, 11))
     _native.limb_priors(POINTS, layers)
-    _native.part_masks(layers, POINTS, layers.copy())
+    _native.part_masks(layers, POINTS, 2, layers.copy())
     matrices = np.zeros((2, 11, 2, 3), np.float32)
     _native.warp_parts(image, layers, matrices, 0.0, np.zeros((2, 11, 3, *shape), np.float32))
     _native.composite(image, image, alpha, True, np.zeros((2, *shape, 3), np.uint8))

@@ -18,7 +18,7 @@ TUNING = {0: (8192, 4), 80: (64, 4)}
 
 
 @triton.jit
-def _softmax(logits, points, out, height, width, area, logits_stride, out_stride, BLOCK: tl.constexpr):
+def _softmax(logits, points, out, height, width, area, power, logits_stride, out_stride, BLOCK: tl.constexpr):
     tiles = tl.cdiv(area, BLOCK)
     program = tl.program_id(0).to(tl.int64)
     person, tile = program // tiles, program % tiles
@@ -28,14 +28,14 @@ def _softmax(logits, points, out, height, width, area, logits_stride, out_stride
     used = (channel < CHANNELS) & (pixel < area)[None, :]
     at = channel * area + pixel[None, :]
     given = tl.load(logits + person * logits_stride + at, mask=used, other=-float("inf")).to(tl.float32)
-    total = given + log_priors(points, person, index % width, index // width, height, width)
+    total = (given + log_priors(points, person, index % width, index // width, height, width)) * power
     total = tl.where(channel < CHANNELS, total, -float("inf"))
     weight = tl.exp(total - tl.max(total, axis=0)[None, :])
     mask = weight / tl.sum(weight, axis=0)[None, :]
     tl.store(out + person * out_stride + at, mask.to(out.dtype.element_ty), mask=used)
 
 
-def part_masks(logits: Tensor, keypoints: Tensor, out: Tensor) -> None:
+def part_masks(logits: Tensor, keypoints: Tensor, power: int, out: Tensor) -> None:
     """Write `posert.ops.part_masks` into `out`, (N, 11, H, W); arguments are checked already."""
     people, _, height, width = out.shape
     area = height * width
@@ -43,7 +43,7 @@ def part_masks(logits: Tensor, keypoints: Tensor, out: Tensor) -> None:
     _triton.launch(
         _softmax,
         (people * triton.cdiv(area, block),),
-        (logits, keypoints, out, height, width, area, logits.stride(0), out.stride(0)),
+        (logits, keypoints, out, height, width, area, power, logits.stride(0), out.stride(0)),
         BLOCK=block,
         num_warps=warps,
     )
