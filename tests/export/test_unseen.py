@@ -22,15 +22,8 @@ from posert.models.unseen import Unseen, UnseenConfig  # noqa: E402
 from posert.redrawing.unseen import pose_maps  # noqa: E402
 
 SIZE = (96, 64)
-CONFIG = {
-    "height": SIZE[0],
-    "width": SIZE[1],
-    "channels": 4,
-    "residual": True,
-    "pull_push": True,
-    "mask_gain": 3.0,
-    "part_power": 2,
-}
+CONFIG = {"height": SIZE[0], "width": SIZE[1], "channels": 4, "residual": True, "pull_push": True}
+CONFIG |= {"mask_gain": 3.0, "part_power": 2}
 DESCRIPTION = f"""
 task = "transfer"
 paper = "unseen"
