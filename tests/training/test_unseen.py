@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -136,6 +137,24 @@ def test_rendered_pairs_are_the_same_everywhere(data_root: Path) -> None:
         assert source.parts[head[1], head[0]] in (1, 10, *range(2, 6))
     drawn = PairSampler([(RenderedSource(pairs), 1.0)], (64, 64), 1).batch(0, 2)
     assert drawn.source.shape == (2, 64, 64, 3)
+
+
+def test_a_rendered_pair_without_a_person_is_drawn_again(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synth_root = data_root.parent / "synth"
+    if not synth_root.is_dir():
+        pytest.skip(f"needs the renderer in {synth_root}")
+    pairs = RenderedPairs(synth_root, (64, 64))
+    numbered, seeds = pairs.renderer.numbered, []
+
+    def empty_at_first(seed: int, *options: Any, **named: Any) -> list[dict[str, Any]]:
+        seeds.append(seed)
+        views = numbered(seed, *options, **named)
+        return views if len(seeds) > 2 else [view | {"identity": view["identity"][:0]} for view in views]
+
+    monkeypatch.setattr(pairs.renderer, "numbered", empty_at_first)
+    source, _ = pairs.pair(6)
+    assert source.person.any()
+    assert len(set(seeds)) == len(seeds) >= 3
 
 
 def test_perceptual_loss(data_root: Path) -> None:

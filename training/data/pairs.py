@@ -64,7 +64,9 @@ class RenderedPairs:
         """Pair `number`: both frames show the same person, whole enough to be annotated."""
         preset = self.presets[number % len(self.presets)]
         for attempt in range(100):
-            views = self.renderer.numbered(self.seed, number + (attempt << 32), preset, self.size, views=2, augment="none")
+            # Another seed: the numbers of people grow with those of pairs, and from _BYSTANDERS on they are nobody's.
+            seed = self.seed + (attempt << 24)
+            views = self.renderer.numbered(seed, number, preset, self.size, views=2, augment="none")
             if all(len(view["identity"]) and view["identity"][0] < _BYSTANDERS for view in views):
                 first, second = (_rendered(view) for view in views)
                 return first, second

@@ -28,9 +28,9 @@ def _softmax(logits, points, out, height, width, area, power, logits_stride, out
     used = (channel < CHANNELS) & (pixel < area)[None, :]
     at = channel * area + pixel[None, :]
     given = tl.load(logits + person * logits_stride + at, mask=used, other=-float("inf")).to(tl.float32)
-    total = (given + log_priors(points, person, index % width, index // width, height, width)) * power
+    total = given + log_priors(points, person, index % width, index // width, height, width)
     total = tl.where(channel < CHANNELS, total, -float("inf"))
-    weight = tl.exp(total - tl.max(total, axis=0)[None, :])
+    weight = tl.exp((total - tl.max(total, axis=0)[None, :]) * power)
     mask = weight / tl.sum(weight, axis=0)[None, :]
     tl.store(out + person * out_stride + at, mask.to(out.dtype.element_ty), mask=used)
 
