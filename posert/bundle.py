@@ -29,6 +29,7 @@ _VERSION_NEEDED = 10
 _MADE_BY = 3 << 8 | 20
 _DATE = 1 << 5 | 1  # 1 January 1980, the first day that a ZIP can name
 _MODE = 0o100644 << 16
+_EXTERNAL_DATA = b"\x0a\x08location"  # the key that every reference to a file outside the model has, as protobuf writes it
 _REPAIR = "copy or download it again"
 
 
@@ -160,6 +161,20 @@ class Bundle:
             with contextlib.suppress(OSError):
                 temporary.unlink()
         return Bundle.open(path)
+
+
+def check_self_contained(network: str, onnx: bytes) -> None:
+    """Refuse an ONNX file that would make its reader open other files.
+
+    Args:
+        network: its name, for the message.
+        onnx: the file's bytes.
+
+    Raises:
+        BundleError: its weights, or some of them, lie outside.
+    """
+    if _EXTERNAL_DATA in onnx:
+        raise BundleError(f"network {network!r} refers to a file outside the bundle; its weights must be inside")
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ _PACKAGES = {
     "matplotlib": ("matplotlib", "eval"),
     "faster_coco_eval": ("faster-coco-eval", "eval"),
     "av": ("PyAV", "video"),
+    "filelock": ("filelock", "tensorrt-rtx"),
 }
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from posert.backends import Array, Network
+from posert.bundle import check_self_contained
 from posert.errors import BackendError, BundleError, ExecutionError, MissingDependency
 from posert.manifest import NetworkSpec
 
 _GET_CPU = "install it with: pip install onnxruntime"
 _GET_CUDA = "install its CUDA build with: pip uninstall onnxruntime; pip install 'onnxruntime-gpu[cuda,cudnn]'"
 _ERRORS_ONLY = 3
-_EXTERNAL_DATA = b"\x0a\x08location"  # the key that every reference to a file outside the model has, as protobuf writes it
 _TYPES = {
     **{"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"},
     **{"tensor(int32)": "int32", "tensor(int64)": "int64", "tensor(bool)": "bool"},
@@ -87,8 +87,7 @@ def _open_session(network: Network, device: str, threads: int) -> Any:
     import onnxruntime
 
     name = network.spec.name
-    if _EXTERNAL_DATA in network.onnx:
-        raise BundleError(f"network {name!r} refers to a file outside the bundle; its weights must be inside")
+    check_self_contained(name, network.onnx)
     kind, _, index = device.partition(":")
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import platform
-import shutil
-import sys
 from typing import Any
 
 import typer
@@ -21,8 +18,8 @@ PACKAGES = {
     "pyav": ("av", "pip install 'posert[video]'"),
     "torch": ("torch", "pip install 'posert[gpu]'"),
     "triton": ("triton", "pip install 'posert[gpu]'"),
-    "tensorrt-rtx": ("tensorrt-rtx-cu13", "pip install 'posert[gpu]'"),
-    "tensorrt": ("tensorrt", "pip install tensorrt"),
+    "tensorrt-rtx": ("tensorrt-rtx-cu13", "pip install 'posert[tensorrt-rtx]'"),
+    "tensorrt": ("tensorrt", "pip install 'posert[tensorrt]'"),
     "openvino": ("openvino", "pip install openvino"),
 }
 """Name for people, name of the distribution, command that installs it."""
@@ -56,17 +53,20 @@ def run(as_json: Json = False) -> None:
 def examine() -> dict[str, Any]:
     """All that is known about this machine, as a JSON document.
 
-    Nothing heavy is imported but ONNX Runtime; a GPU is asked through its driver alone.
+    Nothing heavy is imported but ONNX Runtime and TensorRT's packages; a GPU is asked through its driver alone.
     """
     import posert
-    from posert import backends, zoo
+    from posert import backends, builders, zoo
     from posert.backends.onnxruntime import providers
+    from posert.nvidia import ask_driver, tensorrt_wheel
 
     kernels = _kernels()
     packages = {name: _package(*entry) for name, entry in PACKAGES.items()}
     survey = backends.survey()
     runnable = [name for name, reason in survey.items() if reason is None]
     needed = [name for name in _NEEDED if packages[name]["version"] is None]
+    gpu = ask_driver()
+    wheel, reason = tensorrt_wheel(gpu)
     return {
         "can_run": bool(runnable) and not needed,
         "posert": posert.__version__,
@@ -74,7 +74,8 @@ def examine() -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": {"name": _processor(), **_cpus(), **kernels},
         "onnxruntime_providers": providers(),
-        "gpu": _gpu(),
+        "gpu": gpu,
+        "tensorrt": {"wheel": wheel, "reason": reason, "builds": {name: builders.missing(name) for name in builders.NAMES}},
         "packages": packages,
         "backends": {name: {"can_run": reason is None, "missing": reason} for name, reason in survey.items()},
         "chosen_backend": runnable[0] if runnable else None,
@@ -125,35 +126,6 @@ def _package(distribution: str, command: str) -> dict[str, str | None]:
     return {"distribution": distribution, "version": None, "install": command}
 
 
-def _gpu() -> dict[str, Any]:
-    """NVIDIA GPUs as their driver names them, without torch."""
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    tool = shutil.which("nvidia-smi")
-    answer: dict[str, Any] = {"driver": None, "cuda": None, "devices": [], "nvidia_smi": tool}
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        answer["missing"] = f"no NVIDIA driver: {library} cannot be loaded (posert runs on the CPU)"
-        return answer
-    answer["driver"] = library
-    version, count = ctypes.c_int(), ctypes.c_int()
-    failed = driver.cuInit(0) or driver.cuDriverGetVersion(ctypes.byref(version)) or driver.cuDeviceGetCount(ctypes.byref(count))
-    if failed:
-        answer["missing"] = f"the NVIDIA driver finds no GPU that it can use (error {failed}): see nvidia-smi"
-        return answer
-    answer["cuda"] = f"{version.value // 1000}.{version.value % 1000 // 10}"
-    for device in range(count.value):
-        name, major, minor = ctypes.create_string_buffer(128), ctypes.c_int(), ctypes.c_int()
-        driver.cuDeviceGetName(name, len(name), device)
-        driver.cuDeviceGetAttribute(ctypes.byref(major), 75, device)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-        driver.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
-        answer["devices"].append(
-            {"name": name.value.decode(errors="replace"), "compute_capability": f"{major.value}.{minor.value}"}
-        )
-    answer["missing"] = None if count.value else "the NVIDIA driver finds no GPU"
-    return answer
-
-
 def _show(facts: dict[str, Any]) -> None:
     processor, gpu = facts["processor"], facts["gpu"]
     devices = ", ".join(f"{d['name']} (compute capability {d['compute_capability']})" for d in gpu["devices"])
@@ -162,7 +134,8 @@ def _show(facts: dict[str, Any]) -> None:
         ("processor", processor["name"]),
         ("kernels", processor["kernels"] + (f": {processor['kernels_missing']}" if processor["kernels_missing"] else "")),
         ("threads", _threads(processor)),
-        ("GPU", f"{devices}, driver for CUDA {gpu['cuda']}" if devices else gpu["missing"]),
+        ("GPU", f"{devices}, driver for CUDA {gpu['cuda']}" if devices else f"{gpu['missing']}: posert runs on the CPU"),
+        ("TensorRT", _wheel(facts["tensorrt"])),
         ("ONNX Runtime", ", ".join(facts["onnxruntime_providers"]) or "not there"),
         ("models", ", ".join(facts["models"]) or "none embedded"),
     ]
@@ -183,6 +156,13 @@ def _show(facts: dict[str, Any]) -> None:
     ]
     print_table("Packages", ("package", "version", "to get it"), listed)
     say(f"posert runs here, with {chosen}." if facts["can_run"] else "posert cannot run here: see what is missing above.")
+
+
+def _wheel(tensorrt: dict[str, Any]) -> str:
+    """The wheel that suits this machine, and which of the packages builds plans here."""
+    advice = f"pip install {tensorrt['wheel']}: {tensorrt['reason']}" if tensorrt["wheel"] else tensorrt["reason"]
+    builds = [f"{name} builds plans here" if reason is None else reason for name, reason in tensorrt["builds"].items()]
+    return "\n".join([advice, *builds])
 
 
 def _threads(processor: dict[str, Any]) -> str:

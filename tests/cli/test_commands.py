@@ -16,6 +16,7 @@ from posert.commands import doctor
 from posert.commands.catalogue import headline
 from posert.formats import read_coco, read_openpose, read_poses
 from posert.media.images import list_images, read_image, write_image
+from posert.nvidia import ask_driver
 from posert.people import find_people
 from posert.skeleton import SKELETONS
 
@@ -361,14 +362,14 @@ class Driver:
 
 def test_doctor_names_gpus(call, monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(2))
-    gpu = doctor._gpu()
+    gpu = ask_driver()
     assert gpu["cuda"] == "13.1"
     assert gpu["devices"] == [{"name": "NVIDIA Example", "compute_capability": "9.0"}] * 2
     assert "NVIDIA Example (compute capability 9.0)" in call("doctor")
     monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(0, failure=100))
-    assert "error 100" in doctor._gpu()["missing"]
+    assert "error 100" in ask_driver()["missing"]
     monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(0))
-    assert doctor._gpu()["missing"] == "the NVIDIA driver finds no GPU"
+    assert ask_driver()["missing"] == "the NVIDIA driver finds no GPU"
 
 
 def test_version_and_help():

@@ -1,0 +1,54 @@
+"""TensorRT, which builds on the GPU that will run the plan."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from posert.builders import PlanRequest, Progress
+from posert.builders.networks import compile_network, wheel_cuda
+from posert.errors import InputError
+from posert.nvidia import ask_driver
+
+_GET = "install it with: pip install 'posert[tensorrt]'"
+
+
+def missing() -> str | None:
+    """What is missing to build; see `posert.builders.missing`."""
+    if importlib.util.find_spec("tensorrt") is None:
+        return f"tensorrt is not installed; {_GET}"
+    reason = ask_driver()["missing"]
+    if reason is not None:
+        return f"tensorrt builds on the GPU that will run the plan: {reason}; tensorrt_rtx builds without one"
+    try:
+        import tensorrt  # noqa: F401
+    except ImportError as error:
+        return f"tensorrt cannot be imported ({error}); {_GET}"
+    return None
+
+
+def target(request: PlanRequest) -> dict[str, Any]:
+    """What of the package and of the GPU changes the plan; see `posert.builders.Builder`."""
+    import tensorrt
+
+    if request.compute_capabilities:
+        raise InputError(
+            "tensorrt builds for the GPU of this machine alone; leave out the compute capabilities, or build with tensorrt_rtx"
+        )
+    gpu = ask_driver()
+    device = gpu["devices"][0]
+    return {
+        "version": tensorrt.__version__,
+        "cuda": wheel_cuda("tensorrt"),
+        "driver_cuda": gpu["cuda"],
+        "compute_capabilities": [device["compute_capability"]],
+        "gpu": device["name"],
+        "flags": ["no TF32"],
+    }
+
+
+def build(request: PlanRequest, progress: Progress | None) -> bytes:
+    """Build; see `posert.builders.build`."""
+    import tensorrt
+
+    return compile_network(tensorrt, request, progress)

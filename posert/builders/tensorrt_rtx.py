@@ -1,0 +1,69 @@
+"""TensorRT-RTX, whose ahead-of-time builds need no GPU."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from posert.builders import PlanRequest, Progress
+from posert.builders.networks import compile_network, wheel_cuda
+from posert.errors import InputError
+
+_GET = "install it with: pip install 'posert[tensorrt-rtx]'"
+
+
+def missing() -> str | None:
+    """What is missing to build; see `posert.builders.missing`."""
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        return f"tensorrt_rtx is not installed; {_GET}"
+    try:
+        import tensorrt_rtx  # noqa: F401
+    except ImportError as error:
+        return f"tensorrt_rtx cannot be imported ({error}); {_GET}"
+    return None
+
+
+def target(request: PlanRequest) -> dict[str, Any]:
+    """What of the package changes the plan; see `posert.builders.Builder`."""
+    import tensorrt_rtx
+
+    _capabilities(request)
+    return {
+        "version": tensorrt_rtx.__version__,
+        "cuda": wheel_cuda("tensorrt_rtx"),
+        "compute_capabilities": list(request.compute_capabilities) or ["default"],
+        "flags": ["no TF32"],
+    }
+
+
+def build(request: PlanRequest, progress: Progress | None) -> bytes:
+    """Build; see `posert.builders.build`."""
+    import tensorrt_rtx
+
+    capabilities = _capabilities(request)
+
+    def configure(config: Any) -> None:
+        config.num_compute_capabilities = len(capabilities)
+        for index, capability in enumerate(capabilities):
+            config.set_compute_capability(capability, index)
+
+    return compile_network(tensorrt_rtx, request, progress, configure)
+
+
+def _capabilities(request: PlanRequest) -> list[Any]:
+    """The package's own names of the compute capabilities.
+
+    Raises:
+        InputError: it does not know one.
+    """
+    import tensorrt_rtx
+
+    members = tensorrt_rtx.ComputeCapability.__members__
+    known = {f"{name[2:-1]}.{name[-1]}": value for name, value in members.items() if name.startswith("SM")}
+    unknown = [capability for capability in request.compute_capabilities if capability not in known]
+    if unknown:
+        raise InputError(
+            f"tensorrt_rtx {tensorrt_rtx.__version__} does not build for compute capability {', '.join(unknown)}; "
+            f"it does for {', '.join(known)}"
+        )
+    return [known[capability] for capability in request.compute_capabilities]

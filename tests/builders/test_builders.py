@@ -1,0 +1,236 @@
+"""Plans: real ones of TensorRT-RTX, which builds without a GPU; of TensorRT, what lies around the vendor."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("filelock", reason="the plan cache needs filelock; pip install posert[tensorrt-rtx]")
+
+from posert import BuildError, Bundle, BundleError, InputError, MissingDependency, builders, zoo
+from posert.builders import PlanRequest, build, networks, ranges
+from posert.builders import tensorrt as builders_tensorrt
+from posert.builders.cache import PlanCache
+
+NO_RTX = builders.missing("tensorrt_rtx")
+rtx = pytest.mark.skipif(NO_RTX is not None, reason=str(NO_RTX))
+
+
+@pytest.fixture(scope="session")
+def request_for(tiny_transfer_bundle: Path) -> PlanRequest:
+    bundle = Bundle.open(tiny_transfer_bundle)
+    spec = bundle.manifest.networks[0]
+    return PlanRequest(spec, bundle.read(spec.file), "fp32", (1, 3, 8))
+
+
+def test_ranges_cover_every_batch_once() -> None:
+    assert ranges((1, 8, 32)) == ((1, 1, 1), (2, 8, 8), (9, 32, 32))
+    assert ranges((4,)) == ((1, 4, 4),)
+    covered = [n for low, _, high in ranges((1, 2, 7, 30)) for n in range(low, high + 1)]
+    assert covered == list(range(1, 31))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"batch_sizes": ()}, "ascending"),
+        ({"batch_sizes": (0, 1)}, "at least 1"),
+        ({"batch_sizes": (8, 1)}, "ascending"),
+        ({"batch_sizes": (1, 1)}, "ascending"),
+        ({"level": 6}, "0 to 5"),
+        ({"level": -1}, "0 to 5"),
+        ({"workspace": 1000}, "1 MiB"),
+        ({"compute_capabilities": ("8.6", "8.6")}, "once"),
+    ],
+)
+def test_requests_that_nobody_could_build(request_for: PlanRequest, change: dict[str, Any], match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        replace(request_for, **change)
+
+
+def test_backends_that_compile_nothing(request_for: PlanRequest, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="tensorrt, tensorrt_rtx"):
+        build("onnxruntime", request_for, cache=PlanCache(tmp_path))
+
+
+@pytest.mark.parametrize("backend", builders.NAMES)
+def test_what_is_missing_is_named(request_for: PlanRequest, tmp_path: Path, monkeypatch: Any, backend: str) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependency, match=rf"{backend} is not installed.*posert\[{backend.replace('_', '-')}\]"):
+        build(backend, request_for, cache=PlanCache(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_tensorrt_without_a_gpu(request_for: PlanRequest, tmp_path: Path, monkeypatch: Any) -> None:
+    def no_driver(name: str) -> None:
+        raise OSError
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: SimpleNamespace())
+    monkeypatch.setattr("ctypes.CDLL", no_driver)
+    with pytest.raises(MissingDependency, match=r"no NVIDIA driver.*tensorrt_rtx builds without one"):
+        build("tensorrt", request_for, cache=PlanCache(tmp_path))
+
+
+@rtx
+class TestTensorRtRtx:
+    """Nothing here is a stand-in: the package builds."""
+
+    def test_a_plan_is_built_and_kept(self, request_for: PlanRequest, tmp_path: Path, capfd: Any) -> None:
+        heard: list[tuple[str, float]] = []
+        plan = build("tensorrt_rtx", request_for, cache=PlanCache(tmp_path), progress=lambda *what: heard.append(what))
+        assert plan.built
+        assert plan.data[:4] == b"vtrt"
+        assert len(plan.data) > 1000
+        shares = [share for _, share in heard]
+        assert shares == sorted(shares)
+        assert (shares[0], shares[-1]) == (0, 1)
+        assert len({phase for phase, _ in heard}) > 3
+        again = build("tensorrt_rtx", request_for, cache=PlanCache(tmp_path), progress=lambda *what: heard.append(what))
+        assert (again.data, again.built) == (plan.data, False)
+        assert len(heard) == len(shares), "nothing was built"
+        assert capfd.readouterr() == ("", "")
+
+    def test_what_the_plan_is_called_by(self, request_for: PlanRequest, tmp_path: Path) -> None:
+        identity = build("tensorrt_rtx", request_for, cache=PlanCache(tmp_path)).identity
+        assert identity["backend"] == "tensorrt_rtx"
+        assert identity["profiles"] == [[1, 1, 1], [2, 3, 3], [4, 8, 8]]
+        assert identity["version"] == sys.modules["tensorrt_rtx"].__version__
+        assert identity["cuda"] in ("cu12", "cu13", "unknown")
+        assert identity["compute_capabilities"] == ["default"]
+        for change in ({"precision": "fp16"}, {"level": 1}, {"workspace": 1 << 30}, {"batch_sizes": (1, 8)}):
+            other = build("tensorrt_rtx", replace(request_for, **change), cache=PlanCache(tmp_path))
+            assert other.built, change
+
+    def test_targets(self, request_for: PlanRequest, tmp_path: Path) -> None:
+        both = replace(request_for, compute_capabilities=("8.6", "12.0"))
+        plan = build("tensorrt_rtx", both, cache=PlanCache(tmp_path))
+        assert plan.identity["compute_capabilities"] == ["8.6", "12.0"]
+        with pytest.raises(InputError, match=r"not build for compute capability 5\.0.*8\.9"):
+            build("tensorrt_rtx", replace(request_for, compute_capabilities=("8.6", "5.0")), cache=PlanCache(tmp_path))
+
+    def test_an_exception_of_the_listener_ends_the_build(self, request_for: PlanRequest, tmp_path: Path, capfd: Any) -> None:
+        def stop(phase: str, share: float) -> None:
+            if share > 0.01:
+                raise KeyboardInterrupt(phase)
+
+        cache = PlanCache(tmp_path)
+        with pytest.raises(KeyboardInterrupt):
+            build("tensorrt_rtx", request_for, cache=cache, progress=stop)
+        assert {path.suffix for path in cache.folder.iterdir()} <= {".lock"}
+        assert capfd.readouterr() == ("", "")
+        assert build("tensorrt_rtx", request_for, cache=cache).built
+
+    def test_the_vendors_words_reach_the_error(self, request_for: PlanRequest, tmp_path: Path) -> None:
+        bundle = Bundle.open(zoo.path("pg2-s"))
+        spec = bundle.manifest.networks[0]
+        tight = PlanRequest(spec, bundle.read(spec.file), "fp32", (1,), workspace=1 << 20)
+        with pytest.raises(BuildError, match=r"(?s)'generator' \(fp32, batches 1\).*no tactics.*allow a larger workspace"):
+            build("tensorrt_rtx", tight, cache=PlanCache(tmp_path))
+        with pytest.raises(BuildError, match="Failed to parse the ONNX model") as failed:
+            build("tensorrt_rtx", replace(request_for, onnx=request_for.onnx[:-100]), cache=PlanCache(tmp_path))
+        assert "no tactics" not in str(failed.value), "the lines of the build before"
+
+    def test_an_operator_that_it_does_not_know(self, request_for: PlanRequest, tmp_path: Path) -> None:
+        onnx = pytest.importorskip("onnx", reason="making test networks needs onnx: pip install posert[test]")
+        model = onnx.load_from_string(request_for.onnx)
+        model.graph.node[0].op_type, model.graph.node[0].name = "Abacus", "the_node"
+        with pytest.raises(BuildError, match="Abacus the_node"):
+            build("tensorrt_rtx", replace(request_for, onnx=model.SerializeToString()), cache=PlanCache(tmp_path))
+
+    def test_another_network_than_the_manifest_says(self, request_for: PlanRequest, tmp_path: Path) -> None:
+        spec = request_for.spec
+        wide = replace(spec, inputs=(replace(spec.inputs[0], shape=("N", 20, 128, 64)),))
+        swapped = replace(spec, outputs=spec.outputs[::-1])
+        half = replace(spec, inputs=(replace(spec.inputs[0], dtype="float16"),))
+        for other in (wide, swapped, half):
+            with pytest.raises(BundleError, match="the ONNX file has the"):
+                build("tensorrt_rtx", replace(request_for, spec=other), cache=PlanCache(tmp_path))
+
+    def test_weights_outside_the_file(self, request_for: PlanRequest, tmp_path: Path) -> None:
+        onnx = pytest.importorskip("onnx", reason="making test networks needs onnx: pip install posert[test]")
+        from onnx.external_data_helper import set_external_data
+
+        model = onnx.load_from_string(request_for.onnx)
+        set_external_data(model.graph.initializer[0], "/etc/passwd")
+        with pytest.raises(BundleError, match="outside the bundle"):
+            build("tensorrt_rtx", replace(request_for, onnx=model.SerializeToString()), cache=PlanCache(tmp_path))
+
+    @pytest.mark.parametrize("name", [name for name in zoo.names() if name.endswith("-s")])
+    def test_the_zoo_builds(self, name: str, tmp_path: Path) -> None:
+        bundle = Bundle.open(zoo.path(name))
+        for spec in bundle.manifest.networks:
+            what = PlanRequest(spec, bundle.read(spec.file), "fp32", bundle.manifest.batch_sizes)
+            assert len(build("tensorrt_rtx", what, cache=PlanCache(tmp_path)).data) > len(what.onnx)
+
+
+def test_two_cuda_versions_of_one_package(monkeypatch: Any) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1.7")
+    with pytest.raises(MissingDependency, match="pip uninstall tensorrt-rtx-cu12 tensorrt-rtx-cu12-bindings"):
+        networks.wheel_cuda("tensorrt_rtx")
+
+
+class Driver:
+    """The one GPU of a machine that there is none of here."""
+
+    @staticmethod
+    def answer() -> dict[str, Any]:
+        device = {"name": "NVIDIA Example", "compute_capability": "9.0"}
+        return {"driver": "libcuda.so.1", "cuda": "13.1", "devices": [device], "nvidia_smi": None, "missing": None}
+
+
+def test_tensorrt_builds_for_the_gpu_that_is_there(request_for: PlanRequest, monkeypatch: Any) -> None:
+    monkeypatch.setattr(builders_tensorrt, "ask_driver", Driver.answer)
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="11.4.0"))
+    target = builders_tensorrt.target(request_for)
+    assert target["compute_capabilities"] == ["9.0"]
+    assert (target["gpu"], target["version"], target["driver_cuda"]) == ("NVIDIA Example", "11.4.0", "13.1")
+    with pytest.raises(InputError, match="GPU of this machine alone"):
+        builders_tensorrt.target(replace(request_for, compute_capabilities=("8.6",)))
+
+
+def test_tensorrt_that_will_not_start(request_for: PlanRequest, monkeypatch: Any) -> None:
+    """What the real package does without a driver: it logs an error, and the binding raises TypeError for the null pointer."""
+
+    class Log:
+        INTERNAL_ERROR, ERROR, WARNING, INFO = range(4)
+
+    def refuse(log: Any) -> None:
+        log.log(Log.INFO, "of no use")
+        log.log(Log.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    vendor = ModuleType("tensorrt")
+    vars(vendor).update(__version__="11.4.0", ILogger=Log, Builder=refuse)
+    with pytest.raises(
+        MissingDependency, match=r"tensorrt 11\.4\.0 cannot start here: CUDA initialization failure with error: 35$"
+    ):
+        networks.create_builder(vendor)
+
+
+class TestPhases:
+    """The share that is done, of phases within phases."""
+
+    def test_nested(self) -> None:
+        phases = networks.Phases()
+        assert phases.start("all", None, 4) == 0
+        assert phases.step("all", 0) == 1 / 4
+        assert phases.start("inner", "all", 2) == 1 / 4
+        assert phases.step("inner", 0) == 1 / 4 + 1 / 8
+        assert phases.step("inner", 1) == 1 / 2
+        assert phases.finish("inner") == 1 / 2
+        assert phases.step("all", 1) == 1 / 2
+        assert phases.finish("all") == 1
+
+    def test_it_never_falls_and_never_passes_one(self) -> None:
+        phases = networks.Phases()
+        phases.start("all", None, 2)
+        phases.step("all", 0)
+        phases.start("inner", "all", 0)  # not as the vendor documents it
+        assert phases.step("inner", 7) == 1
+        assert phases.step("all", 0) == 1
