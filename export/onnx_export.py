@@ -14,6 +14,7 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
+from export.precision import convert
 from posert.errors import BuildError
 
 OPSET = 18
@@ -30,20 +31,23 @@ _SMALL = 64
 """Tensors of fewer elements are kept as they are: their names and sizes would cost more than half precision saves."""
 
 
-def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
+def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], precision: str = "fp32") -> bytes:
     """Export a module whose batch dimension is dynamic.
 
     Args:
         module: what to export; it is put into evaluation mode.
         inputs: example inputs by name, float32 with a batch of at least 2, in the order of the module's arguments.
         outputs: names of what the module returns, in order.
+        precision: of the tensors inside, see `export.precision`; inputs and outputs are float32.
 
     Returns:
-        A serialised ONNX model of opset 18. Weights that half precision holds exactly are stored so, and widened by a Cast that
-        runtimes fold when they load the file. Names of modules and source files, which torch records, are taken out.
+        A serialised ONNX model of opset 18 (22 for bf16). Weights that half precision holds exactly are stored so, and widened by
+        a Cast that runtimes fold when they load the file. Names of modules and source files, which torch records, are taken out.
 
     Raises:
-        BuildError: the graph is invalid, of another opset, or holds an operator that runtimes read differently.
+        InputError: no such precision.
+        BuildError: the graph is invalid, of another opset, cannot be of that precision, or holds an operator that runtimes read
+            differently.
     """
     module.eval()
     batch = torch.export.Dim("N", min=1, max=4096)
@@ -63,9 +67,12 @@ def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
         program.save(buffer)
     model = onnx.load_model_from_string(buffer.getvalue())
     _clean(model)
+    _check(model)
+    model = convert(model, precision)
+    _clean(model)
     _store_half(model.graph)
     _name_batch(model.graph)
-    _check(model)
+    onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
 
@@ -127,7 +134,6 @@ def _check(model: onnx.ModelProto) -> None:
         raise BuildError(f"the exported graph holds operators that are refused: {refused}")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
         raise BuildError("the exported graph keeps weights outside the file; a bundle needs one file a network")
-    onnx.checker.check_model(model, full_check=True)
 
 
 def tensor_specs(data: bytes) -> tuple[list[dict[str, object]], list[dict[str, object]]]:

@@ -15,8 +15,9 @@ from posert import backends, zoo
 from posert.backends import CANDIDATES, Array, Candidate, Program
 from posert.bundle import Bundle
 from posert.errors import ExecutionError, InputError, MissingDependency, NoVariantError
-from posert.manifest import Manifest, NetworkSpec, Variant
+from posert.manifest import Manifest, NetworkSpec
 from posert.paths import path_kind
+from posert.variants import Variant
 
 
 class Engine:

@@ -12,6 +12,7 @@ from posert.errors import BundleError
 from posert.fields import check_count, check_list, check_number, check_object, check_text, refuse
 from posert.processing import LARGEST_SIDE, Postprocess, Preprocess
 from posert.skeleton import SKELETONS, Skeleton, get_skeleton
+from posert.variants import IDENTIFIER, PLAN_FILE, Variant
 
 FORMAT = "posert-bundle"
 VERSION = 1
@@ -19,9 +20,7 @@ MANIFEST_LIMIT = 1 << 20
 """Most bytes that manifest.json may have."""
 
 NETWORK_FILE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.onnx"
-PLAN_FILE = r"plans/[A-Za-z0-9][A-Za-z0-9._-]{0,199}"
 _MEMBER = f"{NETWORK_FILE}|{PLAN_FILE}"
-_IDENTIFIER = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _KEYS = (
     *("format", "version", "name", "task", "paper", "description", "skeleton", "networks", "preprocess", "postprocess"),
     *("batch_sizes", "files", "variants", "training", "metrics", "licences"),
@@ -65,7 +64,7 @@ class TensorSpec:
                 refuse(f"{where}.range", "two ascending numbers or null", entry["range"])
             limits = (low, high)
         dtype = check_text(entry["dtype"], f"{where}.dtype", choices=_DTYPES)
-        return cls(check_text(entry["name"], f"{where}.name", pattern=_IDENTIFIER), dtype, ("N", *sides), limits)
+        return cls(check_text(entry["name"], f"{where}.name", pattern=IDENTIFIER), dtype, ("N", *sides), limits)
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class NetworkSpec:
             specs = tuple(TensorSpec.parse(t, f"{where}.{side}[{i}]") for i, t in enumerate(tensors))
             _unique([s.name for s in specs], f"{where}.{side}")
             sides.append(specs)
-        name = check_text(entry["name"], f"{where}.name", pattern=_IDENTIFIER)
+        name = check_text(entry["name"], f"{where}.name", pattern=IDENTIFIER)
         return cls(name, check_text(entry["file"], f"{where}.file", pattern=NETWORK_FILE), sides[0], sides[1])
 
 
@@ -104,22 +103,6 @@ class MemberFile:
         entry = check_object(value, where, ("sha256", "bytes"))
         sha256 = check_text(entry["sha256"], f"{where}.sha256", pattern="[0-9a-f]{64}", wanted="64 hexadecimal digits")
         return cls(sha256, check_count(entry["bytes"], f"{where}.bytes", 0, (1 << 32) - 1))
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A way to run the networks that passed its parity gate, and the report of that gate."""
-
-    backend: str
-    precision: str
-    parity: Mapping[str, Any] = field(hash=False)
-
-    @classmethod
-    def parse(cls, value: Any, where: str) -> Variant:
-        """Check one entry of `variants`."""
-        entry = check_object(value, where, ("backend", "precision", "parity"))
-        backend, precision = (check_text(entry[key], f"{where}.{key}", pattern=_IDENTIFIER) for key in ("backend", "precision"))
-        return cls(backend, precision, check_object(entry["parity"], f"{where}.parity"))
 
 
 def _unique(names: list[str], where: str) -> None:
@@ -220,9 +203,11 @@ class Manifest:
         listed = check_list(entry["variants"], "variants", 1, 64)
         variants = tuple(Variant.parse(variant, f"variants[{i}]") for i, variant in enumerate(listed))
         _unique([f"{v.backend} {v.precision}" for v in variants], "variants")
+        files = _files(entry["files"], networks)
+        _check_plans(variants, networks, files)
         skeleton = get_skeleton(check_text(entry["skeleton"], "skeleton", choices=tuple(sorted(SKELETONS))))
         manifest = cls(
-            name=check_text(entry["name"], "name", pattern=_IDENTIFIER),
+            name=check_text(entry["name"], "name", pattern=IDENTIFIER),
             task=task,
             paper=paper,
             description=check_text(entry["description"], "description"),
@@ -231,7 +216,7 @@ class Manifest:
             preprocess=Preprocess.parse(entry["preprocess"], task),
             postprocess=Postprocess.parse(entry["postprocess"], paper, skeleton.joints),
             batch_sizes=_batch_sizes(entry["batch_sizes"]),
-            files=_files(entry["files"], networks),
+            files=files,
             variants=variants,
             training=check_object(entry["training"], "training"),
             metrics=check_object(entry["metrics"], "metrics"),
@@ -259,6 +244,18 @@ def _files(value: Any, networks: tuple[NetworkSpec, ...]) -> dict[str, MemberFil
     if named != onnx:
         raise BundleError(f"networks name the files {sorted(named)}, but the manifest lists {sorted(onnx)[:16]}")
     return files
+
+
+def _check_plans(variants: tuple[Variant, ...], networks: tuple[NetworkSpec, ...], files: Mapping[str, MemberFile]) -> None:
+    """Each plan is of a network that there is, in a member that there is, and of each network a variant has one at most."""
+    for variant in variants:
+        where = f"plans of {variant.backend} {variant.precision}"
+        _unique([plan.network for plan in variant.plans], where)
+        for plan in variant.plans:
+            if plan.network not in [n.name for n in networks]:
+                refuse(where, "plans of the bundle's networks", plan.network)
+            if plan.file not in files:
+                refuse(where, "members of the bundle", plan.file)
 
 
 def _licences(value: Any) -> dict[str, str]:

@@ -20,7 +20,8 @@ _ONE_BUILD = threading.Lock()
 _LINES = 12  # of the log in a message
 _HINTS = (
     ("workspace", "allow a larger workspace"),
-    ("Turing", "leave out compute capability 7.5, or build another precision for it"),
+    ("Turing", "leave out compute capability 7.5, or build fp16 for it"),
+    ("sm75", "leave out compute capability 7.5, or build fp16 for it"),
     ("OutOfMemory", "allow a larger workspace, free memory, or build for smaller batches"),
 )
 
@@ -189,9 +190,17 @@ def _compare(vendor: Any, request: PlanRequest, network: Any) -> None:
     )
     for side, wanted, tensors in sides:
         listed = [(t.name, t.dtype, (-1, *t.shape[1:])) for t in wanted]
-        found = [(t.name, np.dtype(vendor.nptype(t.dtype)).name, tuple(t.shape)) for t in tensors]
+        found = [(t.name, _dtype(vendor, t.dtype), tuple(t.shape)) for t in tensors]
         if found != listed:
             raise BundleError(f"network {spec.name!r}: the ONNX file has the {side} {found}, the manifest says {listed}")
+
+
+def _dtype(vendor: Any, kind: Any) -> str:
+    """NumPy's name of a type, or the vendor's where NumPy has none."""
+    try:
+        return str(np.dtype(vendor.nptype(kind)).name)
+    except TypeError:
+        return str(kind)
 
 
 def _failure(vendor: Any, request: PlanRequest, lines: list[str]) -> BuildError:

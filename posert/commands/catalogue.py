@@ -89,6 +89,7 @@ def inspect(
         ("backend", "precision", "parity"),
         [(variant.backend, variant.precision, _lines(variant.parity)) for variant in manifest.variants],
     )
+    _print_plans(manifest)
     members = [("manifest.json", megabytes(bundle.members["manifest.json"]), "")]
     members += [(name, megabytes(entry.bytes), entry.sha256) for name, entry in manifest.files.items()]
     print_table("Members, all with the hash that the manifest gives", ("name", "size", "sha256"), members)
@@ -120,6 +121,20 @@ def _print_networks(manifest: Manifest) -> None:
                 limits = f"{tensor.range[0]:g} to {tensor.range[1]:g}" if tensor.range else "unbounded"
                 rows.append((network.name, side, tensor.name, tensor.dtype, " x ".join(map(str, tensor.shape)), limits))
     print_table("Networks", ("network", "", "tensor", "dtype", "shape", "range"), rows)
+
+
+def _print_plans(manifest: Manifest) -> None:
+    """What the compiled engines of a bundle need; nothing where it has none."""
+    rows = []
+    for variant in manifest.variants:
+        for plan in variant.plans:
+            gpus = ", ".join(plan.compute_capabilities)
+            needs = f"{variant.backend} {plan.version} ({plan.cuda})\n{plan.system} {plan.machine}\ncompute capability: {gpus}"
+            batches = "\n".join(f"{least} to {most}, best at {best}" for least, best, most in plan.profiles)
+            size = megabytes(manifest.files[plan.file].bytes)
+            rows.append((f"{plan.file}\n{size}", f"{plan.network}, {variant.precision}", needs, batches))
+    if rows:
+        print_table("Plans, which are code: they are not loaded from a file", ("plan", "network", "needs", "batches"), rows)
 
 
 def _lines(values: Mapping[str, Any]) -> str:

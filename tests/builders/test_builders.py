@@ -143,6 +143,13 @@ class TestTensorRtRtx:
         with pytest.raises(BuildError, match="Abacus the_node"):
             build("tensorrt_rtx", replace(request_for, onnx=model.SerializeToString()), cache=PlanCache(tmp_path))
 
+    def test_turing_takes_half_precision_alone(self, request_for: PlanRequest, tmp_path: Path) -> None:
+        bundle = Bundle.open(zoo.path("pg2-s"))
+        spec = bundle.manifest.networks[0]
+        turing = PlanRequest(spec, bundle.read(spec.file), "fp32", (1,), compute_capabilities=("7.5",))
+        with pytest.raises(BuildError, match=r"(?s)FP32 GEMM is not supported.*leave out compute capability 7\.5"):
+            build("tensorrt_rtx", turing, cache=PlanCache(tmp_path))
+
     def test_another_network_than_the_manifest_says(self, request_for: PlanRequest, tmp_path: Path) -> None:
         spec = request_for.spec
         wide = replace(spec, inputs=(replace(spec.inputs[0], shape=("N", 20, 128, 64)),))
@@ -151,6 +158,17 @@ class TestTensorRtRtx:
         for other in (wide, swapped, half):
             with pytest.raises(BundleError, match="the ONNX file has the"):
                 build("tensorrt_rtx", replace(request_for, spec=other), cache=PlanCache(tmp_path))
+
+    def test_a_type_that_numpy_has_not(self, request_for: PlanRequest, tmp_path: Path) -> None:
+        pytest.importorskip("onnx", reason="making test networks needs onnx: pip install posert[test]")
+        from onnx import TensorProto, helper
+
+        sides = ["N", 21, 128, 64]
+        tensors = [helper.make_tensor_value_info(name, TensorProto.BFLOAT16, sides) for name in ("input", "y")]
+        graph = helper.make_graph([helper.make_node("Identity", ["input"], ["y"])], "g", tensors[:1], tensors[1:])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        with pytest.raises(BundleError, match=r"DataType\.BF16"):
+            build("tensorrt_rtx", replace(request_for, onnx=model.SerializeToString()), cache=PlanCache(tmp_path))
 
     def test_weights_outside_the_file(self, request_for: PlanRequest, tmp_path: Path) -> None:
         onnx = pytest.importorskip("onnx", reason="making test networks needs onnx: pip install posert[test]")

@@ -16,7 +16,7 @@ from posert.commands import doctor
 from posert.commands.catalogue import headline
 from posert.formats import read_coco, read_openpose, read_poses
 from posert.media.images import list_images, read_image, write_image
-from posert.nvidia import ask_driver
+from posert.nvidia import ask_driver, tensorrt_wheel
 from posert.people import find_people
 from posert.skeleton import SKELETONS
 
@@ -370,6 +370,33 @@ def test_doctor_names_gpus(call, monkeypatch):
     assert "error 100" in ask_driver()["missing"]
     monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(0))
     assert ask_driver()["missing"] == "the NVIDIA driver finds no GPU"
+
+
+@pytest.mark.parametrize(
+    ("capability", "cuda", "wheel"),
+    [
+        ("8.6", "13.1", "tensorrt-rtx-cu13"),
+        ("12.0", "12.8", "tensorrt-rtx-cu12"),
+        ("9.0", "13.0", "tensorrt-cu13"),
+        ("10.0", "12.9", "tensorrt-cu12"),
+        ("8.6", "11.8", None),
+        ("6.1", "12.2", None),
+    ],
+)
+def test_doctor_names_the_wheel(capability, cuda, wheel):
+    gpu = {"missing": None, "cuda": cuda, "devices": [{"name": "NVIDIA Example", "compute_capability": capability}]}
+    found, reason = tensorrt_wheel(gpu)
+    assert found == wheel
+    assert cuda in reason or capability in reason
+
+
+def test_doctor_names_the_wheel_that_needs_no_gpu(call, monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(0))
+    assert tensorrt_wheel(ask_driver())[0] == "tensorrt-rtx-cu13"
+    assert "pip install tensorrt-rtx-cu13: it builds plans without a GPU" in call("doctor").replace("\n", " ")
+    facts = json.loads(call("doctor", "--json"))["tensorrt"]
+    assert set(facts["builds"]) == {"tensorrt", "tensorrt_rtx"}
+    assert facts["builds"]["tensorrt"] is not None, "there is no GPU to build on"
 
 
 def test_version_and_help():

@@ -113,6 +113,11 @@ def test_the_command_writes_a_bundle_that_opens(cpm_weights: Path, tmp_path: Pat
         (("--models", "cpm-x"), "cpm-x"),
         (("--weights", "w.safetensors"), "--weights"),
         (("--backend", "abacus"), "onnxruntime"),
+        (("--precision", "bf16"), "tensorrt_rtx"),
+        (("--compute-capability", "8.6"), "tensorrt_rtx"),
+        (("--backend", "tensorrt_rtx", "--level", "6"), "0 to 5"),
+        (("--backend", "tensorrt_rtx", "--workspace", "0"), "MiB"),
+        (("--backend", "tensorrt"), "tensorrt"),
         (("--precision", "int3"), "fp32"),
         (("--models", "cpm-s", "--images", "/nowhere"), "nowhere"),
     ],
@@ -147,7 +152,7 @@ def test_a_failed_gate_writes_nothing(
 
     monkeypatch.setattr(build_engines.recipes, "load", tampered)
     with pytest.raises(BuildError, match="the gate failed"):
-        build_engines.build("cpm-s", cpm_weights, "fp32", pictures, tmp_path, lambda step: None)
+        build_engines.build("cpm-s", cpm_weights, build_engines.Target(), pictures, tmp_path, lambda step: None)
     assert not list(tmp_path.iterdir())
 
 

@@ -36,7 +36,7 @@ def test_a_variant_is_exported_and_draws(config: dict[str, object], tmp_path: Pa
     weights = tmp_path / "weights.safetensors"
     safetensors.save_file(state, weights, metadata={"model": "pg2", "config": json.dumps(config), "size": "[128, 64]"})
     pictures = [read_image(path) for path in list_images(EXAMPLES)][:2]
-    build_engines.build("pg2-s", weights, "fp32", pictures, tmp_path, lambda step: None)
+    build_engines.build("pg2-s", weights, build_engines.Target(), pictures, tmp_path, lambda step: None)
 
     rng = np.random.default_rng(0)
     source = rng.integers(0, 256, (2, 128, 64, 3), np.uint8)

@@ -64,7 +64,7 @@ def bundle(model: Unseen, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = [read_image(path) for path in list_images(Path(__file__).resolve().parents[2] / "posert" / "examples")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipes, "MODELS", folder)
-        row = build_engines.build("tiny-unseen", None, "fp32", pictures, folder, lambda step: None)
+        row = build_engines.build("tiny-unseen", None, build_engines.Target(), pictures, folder, lambda step: None)
     assert row["report"]["batches"] == [1, 4, 8]
     assert Bundle.open(folder / "tiny-unseen.posert").manifest.postprocess.part_power == 2
     return folder / "tiny-unseen.posert"
