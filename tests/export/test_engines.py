@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="export needs torch; pip install posert[export]")
+pytest.importorskip("torch", reason="export needs torch; pip install posert[export]")
 onnx = pytest.importorskip("onnx", reason="export needs onnx; pip install posert[export]")
 pytest.importorskip("onnxscript", reason="export needs onnxscript; pip install posert[export]")
 pytest.importorskip("onnxconverter_common", reason="export needs onnxconverter-common; pip install posert[export]")
-safetensors = pytest.importorskip("safetensors.torch", reason="export needs safetensors; pip install posert[export]")
+pytest.importorskip("safetensors", reason="export needs safetensors; pip install posert[export]")
 
 from export import build_engines, parity  # noqa: E402
 from posert import BuildError, Bundle, builders  # noqa: E402
@@ -25,27 +24,14 @@ NO_RTX = builders.missing("tensorrt_rtx")
 rtx = pytest.mark.skipif(NO_RTX is not None, reason=str(NO_RTX))
 
 
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights of a small pose machine, in the zoo's form."""
-    from posert.models.cpm import CPM, CPMConfig
-
-    torch.manual_seed(0)
-    config = {"backbone": "movenet-lightning", "stages": 2, "width": 8, "depth": 1, "center_map": False}
-    state = {name: value.half() for name, value in CPM(CPMConfig(**config)).state_dict().items()}
-    path = tmp_path_factory.mktemp("weights") / "cpm.safetensors"
-    safetensors.save_file(state, path, metadata={"model": "cpm", "config": json.dumps(config)})
-    return path
-
-
 @rtx
-def test_the_command_builds_plans_and_finds_them_again(weights: Path, tmp_path: Path) -> None:
+def test_the_command_builds_plans_and_finds_them_again(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
 
     def run() -> str:
         options = ["--backend", "tensorrt_rtx", "--precision", "fp16", "--models", "cpm-s"]
         command = [sys.executable, str(ROOT / "export" / "build_engines.py"), *options]
-        command += ["--weights", str(weights), "--out", str(tmp_path / "out")]
+        command += ["--out", str(tmp_path / "out")]
         environment = os.environ | {"POSERT_CACHE": str(cache)}
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -71,25 +57,25 @@ def test_the_command_builds_plans_and_finds_them_again(weights: Path, tmp_path: 
 
 @rtx
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_other_precisions(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+def test_the_other_precisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
     monkeypatch.setenv("POSERT_CACHE", str(tmp_path / "cache"))
     pictures = [read_image(path) for path in list_images(ROOT / "posert" / "examples")]
     steps: list[str] = []
     target = build_engines.Target("tensorrt_rtx", precision)
-    row = build_engines.build("cpm-s", weights, target, pictures, tmp_path, lambda step, share=0.0: steps.append(step))
+    row = build_engines.build("cpm-s", None, target, pictures, tmp_path, lambda step, share=0.0: steps.append(step))
     assert [step for i, step in enumerate(steps) if step not in steps[:i]] == list(build_engines.STEPS)
     assert row["report"]["max_abs"] <= parity.TOLERANCE[precision]
     assert Bundle.open(tmp_path / "cpm-s.posert").manifest.variants[0].precision == precision
 
 
-def test_a_failed_gate_builds_and_writes_nothing(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_gate_builds_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half precision differs by more than the tolerance of float32 allows."""
     monkeypatch.setenv("POSERT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(parity.TOLERANCE, "fp16", 1e-7)
     pictures = [read_image(path) for path in list_images(ROOT / "posert" / "examples")[:1]]
     target = build_engines.Target("tensorrt_rtx", "fp16")
     with pytest.raises(BuildError, match="the gate failed"):
-        build_engines.build("cpm-s", weights, target, pictures, tmp_path / "out", lambda step, share=0.0: None)
+        build_engines.build("cpm-s", None, target, pictures, tmp_path / "out", lambda step, share=0.0: None)
     assert not list(tmp_path.iterdir())
 
 
