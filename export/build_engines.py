@@ -22,6 +22,7 @@ import torch  # noqa: E402
 import typer  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 from rich.console import Console  # noqa: E402
+from rich.markup import escape  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: E402
 from rich.table import Table  # noqa: E402
 
@@ -30,7 +31,7 @@ from export.cost import multiply_accumulates  # noqa: E402
 from export.onnx_export import export_onnx, tensor_specs  # noqa: E402
 from export.precision import imitate  # noqa: E402
 from posert import Bundle, Engine, builders  # noqa: E402
-from posert.errors import MissingDependency, PosertError  # noqa: E402
+from posert.errors import PosertError  # noqa: E402
 from posert.manifest import NetworkSpec  # noqa: E402
 from posert.media.images import list_images, read_image  # noqa: E402
 
@@ -214,13 +215,13 @@ def main(
     target = Target(backend.value, precision.value, tuple(compute_capability or ()), workspace << 20, level)
     _refuse_bad_options(chosen, weights, target)
     try:
-        if target.compiled and (reason := builders.missing(target.backend)) is not None:
-            raise MissingDependency(reason)
+        if target.compiled:
+            builders.check(target.backend, target.compute_capabilities)
         for embedded in (True, False):
             target.folder(out, embedded).mkdir(parents=True, exist_ok=True)
         pictures = [read_image(path) for path in list_images(images)]
     except (PosertError, OSError) as error:
-        errors.print(f"[red]error:[/red] {error}", highlight=False)
+        errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
     rows = _build_all(chosen, weights, target, pictures, out, console, errors)
     console.print(_table(rows, f"{target.backend} {target.precision}"))
@@ -272,7 +273,7 @@ def _build_all(
             try:
                 rows.append(build(name, weights, target, pictures, out, progress))
             except PosertError as error:
-                errors.print(f"[red]error:[/red] {error}", highlight=False)
+                errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
                 rows.append({"name": name, "error": error})
         bar.update(task, description="done", completed=len(chosen) * len(STEPS))
     return rows

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import torch
-from onnx import helper, numpy_helper
+from onnx import helper
 from torch import Tensor, nn
 
 from export.precision import convert
+from export.storage import store_half
 from posert.errors import BuildError
 
 OPSET = 18
@@ -27,8 +28,6 @@ _REFUSED = {
     "If": "a graph must not branch",
     "Loop": "a graph must not branch",
 }
-_SMALL = 64
-"""Tensors of fewer elements are kept as they are: their names and sizes would cost more than half precision saves."""
 
 
 def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], precision: str = "fp32") -> bytes:
@@ -70,7 +69,7 @@ def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
     _check(model)
     model = convert(model, precision)
     _clean(model)
-    _store_half(model.graph)
+    store_half(model.graph)
     _name_batch(model.graph)
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
@@ -96,27 +95,6 @@ def _clean(model: onnx.ModelProto) -> None:
     for part in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
         del part.metadata_props[:]
         part.doc_string = ""
-
-
-def _store_half(graph: onnx.GraphProto) -> None:
-    """Store float32 weights in half precision where that changes no value."""
-    casts = []
-    for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT:
-            continue
-        value = numpy_helper.to_array(tensor)
-        if value.size < _SMALL:
-            continue
-        with np.errstate(over="ignore"):
-            half = value.astype(np.float16)
-        if not np.array_equal(half.astype(np.float32), value):
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
-        casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"{name}.widen", to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def _name_batch(graph: onnx.GraphProto) -> None:

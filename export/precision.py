@@ -1,6 +1,7 @@
 """The precision of a network is that of the tensors in its ONNX file: here they get it, and with it the casts between them.
 
-What stays float32 in every precision: inputs and outputs, softmax, norms, resizing, and arithmetic on coordinates.
+What stays float32 in every precision: inputs and outputs, softmax, norms, resizing, arithmetic on coordinates, and what is made
+of the inputs before the first layer with weights.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ KEPT = (
 )
 """Operators that stay float32, besides those that the converter itself leaves alone."""
 
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
 _HALF = np.finfo(np.float16)
 
 
@@ -52,6 +55,9 @@ def convert(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    kept_operators = {*float16.DEFAULT_OP_BLOCK_LIST, *KEPT}
+    kept = {node.name for node in copy.graph.node if node.op_type in kept_operators} | _before_weights(copy.graph)
+    _separate_constants(copy.graph, kept)
     _detach_outputs(copy.graph)
     for tensor in copy.graph.initializer if precision == "fp16" else ():
         if tensor.data_type == TensorProto.FLOAT and np.abs(numpy_helper.to_array(tensor)).max(initial=0) > float(_HALF.max):
@@ -63,9 +69,11 @@ def convert(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
             min_positive_val=0.0,
             max_finite_val=float(_HALF.max),
             keep_io_types=True,
-            op_block_list=[*float16.DEFAULT_OP_BLOCK_LIST, *KEPT],
+            op_block_list=[],
+            node_block_list=sorted(kept),
         )
     _attach_outputs(half.graph)
+    _skip_roundings(half.graph)
     del half.graph.value_info[:]  # written for other types
     result = half if precision == "fp16" else _as_bfloat16(half, model)
     try:
@@ -73,6 +81,59 @@ def convert(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise BuildError(f"the network cannot be converted to {precision}: {error}") from error
     return result
+
+
+def _before_weights(graph: onnx.GraphProto) -> set[str]:
+    """Names of the nodes that no layer with weights lies before: pyramids and masks of the inputs.
+
+    There is little to gain, and much to lose: what fills a hole in a picture divides by the share of it that is known, of which
+    half precision holds little where it is small.
+    """
+    names, learned = set(), set()
+    for node in graph.node:  # in the order of computation
+        if node.op_type in _WEIGHTED or learned.intersection(node.input):
+            learned.update(node.output)
+        else:
+            names.add(node.name)
+    return names
+
+
+def _separate_constants(graph: onnx.GraphProto, kept: set[str]) -> None:
+    """Give nodes that stay float32 their own copy of a constant that others read.
+
+    The converter leaves one that such a node reads as it is, and the others then have operands of two types.
+    """
+    inside = [node for node in graph.node if node.name in kept]
+    shared = {name for node in inside for name in node.input}
+    shared &= {name for node in graph.node if node.name not in kept for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in shared and tensor.data_type == TensorProto.FLOAT]:
+        own = f"{tensor.name}.float32"
+        graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(tensor), own))
+        for node in inside:
+            node.input[:] = [own if name == tensor.name else name for name in node.input]
+
+
+def _skip_roundings(graph: onnx.GraphProto) -> None:
+    """Between two nodes that stay float32 nothing is rounded, where the converter casts there and back again."""
+    rounded = {node.output[0]: node.input[0] for node in graph.node if _is_cast(node, TensorProto.FLOAT16)}
+    widened = {
+        node.output[0]: rounded[node.input[0]]
+        for node in graph.node
+        if _is_cast(node, TensorProto.FLOAT) and node.input[0] in rounded
+    }
+    for node in graph.node:
+        node.input[:] = [widened.get(name, name) for name in node.input]
+    read = {value.name for value in graph.output} | {name for node in graph.node for name in node.input}
+    for casts in (widened, rounded):
+        unread = [node for node in graph.node if node.output[0] in casts and node.output[0] not in read]
+        for node in unread:
+            graph.node.remove(node)
+        read -= {name for node in unread for name in node.input}
+        read |= {name for node in graph.node for name in node.input}
+
+
+def _is_cast(node: onnx.NodeProto, kind: int) -> bool:
+    return node.op_type == "Cast" and any(a.name == "to" and a.i == kind for a in node.attribute)
 
 
 def _detach_outputs(graph: onnx.GraphProto) -> None:
@@ -96,7 +157,7 @@ def _attach_outputs(graph: onnx.GraphProto) -> None:
         identity = maker[widen.input[0]]
         source = maker.get(identity.input[0])
         graph.node.remove(identity)
-        if source is not None and source.op_type == "Cast" and source.attribute[0].i == TensorProto.FLOAT16:
+        if source is not None and _is_cast(source, TensorProto.FLOAT16):
             widen.CopyFrom(helper.make_node("Identity", [source.input[0]], [output.name], name=widen.name))
             if not any(source.output[0] in node.input for node in graph.node):
                 graph.node.remove(source)

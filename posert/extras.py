@@ -7,13 +7,13 @@ from typing import Any
 
 from posert.errors import MissingDependency
 
-# Module -> package that brings it, and the extra of posert that brings the package.
+# Module -> package that brings it, and the extra of posert that brings the package; None where more than one does.
 _PACKAGES = {
     "scipy": ("scipy", "eval"),
     "matplotlib": ("matplotlib", "eval"),
     "faster_coco_eval": ("faster-coco-eval", "eval"),
     "av": ("PyAV", "video"),
-    "filelock": ("filelock", "tensorrt-rtx"),
+    "filelock": ("filelock", None),
 }
 
 
@@ -31,4 +31,5 @@ def require(module: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package, extra = _PACKAGES[module.split(".")[0]]
-        raise MissingDependency(f'{purpose} needs {package}: pip install "posert[{extra}]"') from error
+        command = f'pip install "posert[{extra}]"' if extra else f"pip install {package}"
+        raise MissingDependency(f"{purpose} needs {package}: {command}") from error

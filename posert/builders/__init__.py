@@ -61,8 +61,7 @@ class PlanRequest:
             raise InputError(f"the builder's level must be 0 to {_LEVELS}, got {self.level}")
         if self.workspace < 1 << 20:
             raise InputError(f"the workspace must be at least {1 << 20} bytes (1 MiB), got {self.workspace}")
-        if len(set(self.compute_capabilities)) != len(self.compute_capabilities):
-            raise InputError(f"every compute capability may be given once, got {', '.join(self.compute_capabilities)}")
+        _refuse_repeated(self.compute_capabilities)
 
 
 class Builder(Protocol):
@@ -72,16 +71,17 @@ class Builder(Protocol):
         """What this machine lacks to build, and how to get it; None if nothing is known to be missing."""
         ...
 
-    def target(self, request: PlanRequest) -> dict[str, Any]:
+    def target(self, compute_capabilities: tuple[str, ...]) -> dict[str, Any]:
         """What of the vendor and of this machine changes the plan: versions, flags, GPUs. It can be written as JSON.
 
         Raises:
             InputError: the vendor cannot build for the GPUs that are asked for.
+            MissingDependency: the vendor's packages are in disorder.
         """
         ...
 
-    def build(self, request: PlanRequest, progress: Progress | None) -> bytes:
-        """Build; see `posert.builders.build`."""
+    def build(self, request: PlanRequest, progress: Progress | None, cache: PlanCache) -> bytes:
+        """Build; what may help later builds is kept in the cache, too. See `posert.builders.build`."""
         ...
 
 
@@ -103,6 +103,28 @@ def missing(backend: str) -> str | None:
     return _builder(backend).missing()
 
 
+def check(backend: str, compute_capabilities: tuple[str, ...] = (), *, cache: PlanCache | None = None) -> None:
+    """Refuse, before any work is put into a network, what `build` would refuse whatever the network.
+
+    Args:
+        backend: one of `NAMES`.
+        compute_capabilities: as in `PlanRequest`.
+        cache: where plans are kept; None = the user's.
+
+    Raises:
+        InputError: no such backend, or it cannot build for the GPUs that are asked for.
+        MissingDependency: the vendor's package, or the GPU that it needs, is not there.
+        BuildError: the cache cannot be used.
+    """
+    builder = _builder(backend)
+    reason = builder.missing()
+    if reason is not None:
+        raise MissingDependency(reason)
+    _refuse_repeated(compute_capabilities)
+    builder.target(compute_capabilities)
+    (cache or PlanCache()).prepare()
+
+
 def build(backend: str, request: PlanRequest, *, cache: PlanCache | None = None, progress: Progress | None = None) -> CachedPlan:
     """The plan of a network: from the cache, or built and put there.
 
@@ -122,8 +144,9 @@ def build(backend: str, request: PlanRequest, *, cache: PlanCache | None = None,
     reason = builder.missing()
     if reason is not None:
         raise MissingDependency(reason)
-    identity = {**_identity(request), "backend": backend, **builder.target(request)}
-    return (cache or PlanCache()).get(identity, lambda: builder.build(request, progress))
+    kept = cache or PlanCache()
+    identity = {**_identity(request), "backend": backend, **builder.target(request.compute_capabilities)}
+    return kept.get(identity, lambda: builder.build(request, progress, kept))
 
 
 def _identity(request: PlanRequest) -> Mapping[str, Any]:
@@ -141,6 +164,11 @@ def _identity(request: PlanRequest) -> Mapping[str, Any]:
         "system": platform.system(),
         "machine": platform.machine(),
     }
+
+
+def _refuse_repeated(compute_capabilities: tuple[str, ...]) -> None:
+    if len(set(compute_capabilities)) != len(compute_capabilities):
+        raise InputError(f"every compute capability may be given once, got {', '.join(compute_capabilities)}")
 
 
 def _builder(backend: str) -> Builder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -20,6 +21,7 @@ VARIABLE = "POSERT_CACHE"
 """Environment variable that names the cache's folder."""
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_DIGEST = hashlib.sha256().digest_size
 _WAIT = 1800.0  # seconds; the longest builds that are known take minutes
 
 
@@ -40,10 +42,10 @@ def default_folder() -> Path:
     ``~/.cache``; on Windows ``%LOCALAPPDATA%``.
     """
     chosen = os.environ.get(VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser().absolute()
     base = Path(os.environ.get("LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME") or "")
     try:
+        if chosen:
+            return Path(chosen).expanduser().absolute()
         return (base if base.is_absolute() else Path.home() / ".cache") / "posert"
     except RuntimeError as error:
         raise BuildError(f"no home folder for the plan cache ({error}); set {VARIABLE} to a folder of your own") from error
@@ -74,13 +76,12 @@ class PlanCache:
             BuildError: the folder cannot be used, or is open to others, or another process has been building for half an hour.
             PosertError: what `build` raises; then nothing is kept.
         """
+        self.prepare()
         filelock = require("filelock", "the plan cache")
-        text = json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        name = hashlib.sha256(text.encode()).hexdigest()
+        text, name = _document(identity), digest(identity)
         plan, record = self.folder / f"{name}.plan", self.folder / f"{name}.json"
         lock = filelock.FileLock(self.folder / f"{name[:2]}.lock", timeout=_WAIT, mode=0o600)  # few files, few waits for others
         with self._guarded():
-            self._prepare()
             try:
                 lock.acquire()
             except filelock.Timeout as error:
@@ -100,6 +101,31 @@ class PlanCache:
         finally:
             lock.release()
 
+    def load(self, name: str) -> bytes:
+        """What `store` keeps under a name; nothing where there is nothing, or it is damaged.
+
+        Raises:
+            BuildError: the folder cannot be used, or is open to others.
+        """
+        self.prepare()
+        with self._guarded():
+            try:
+                content = (self.folder / f"{name}.bin").read_bytes()
+            except FileNotFoundError:
+                return b""
+        data = content[_DIGEST:]
+        return data if hashlib.sha256(data).digest() == content[:_DIGEST] else b""
+
+    def store(self, name: str, data: bytes) -> None:
+        """Keep something that is useful and may be lost, in place of what had the name before.
+
+        Raises:
+            BuildError: the folder cannot be used, or is open to others.
+        """
+        self.prepare()
+        with self._guarded():
+            _write(self.folder / f"{name}.bin", hashlib.sha256(data).digest() + data)
+
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
         """Say which folder it is that cannot be used."""
@@ -111,14 +137,28 @@ class PlanCache:
                 f"cannot use the plan cache {self.folder}: {reason}; set {VARIABLE} to a folder of your own"
             ) from error
 
-    def _prepare(self) -> None:
-        """Make the folder, or check that it is the user's alone."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            self.folder.mkdir(mode=0o700)
-        if sys.platform == "win32":  # where a user's folders are closed to others by what they inherit, not by a mode
-            return
-        found = self.folder.stat()
+    def prepare(self) -> None:
+        """Make the folder, or check that it is the user's alone.
+
+        Raises:
+            BuildError: it cannot be used, or is open to others.
+            MissingDependency: the package that guards it is not installed.
+        """
+        require("filelock", "the plan cache")
+        with self._guarded():
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                self.folder.mkdir(mode=0o700)
+            found = self.folder.stat()
+            if not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if sys.platform != "win32":  # where a user's folders are closed to others by what they inherit, not by a mode
+                self._refuse_strangers(found)
+            if not os.access(self.folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    def _refuse_strangers(self, found: os.stat_result) -> None:
+        """Nobody but the user may write in the folder, and nobody else may read in it from now on."""
         if found.st_uid != os.geteuid():
             raise BuildError(
                 f"the plan cache {self.folder} belongs to another user (id {found.st_uid}), and plans are code; "
@@ -131,6 +171,15 @@ class PlanCache:
             )
         if stat.S_IMODE(found.st_mode) != 0o700:
             self.folder.chmod(0o700)
+
+
+def digest(identity: Mapping[str, Any]) -> str:
+    """A name for a JSON document, the same whatever the order of its keys."""
+    return hashlib.sha256(_document(identity).encode()).hexdigest()
+
+
+def _document(identity: Mapping[str, Any]) -> str:
+    return json.dumps(identity, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _read(plan: Path, record: Path, identity: Mapping[str, Any]) -> bytes | None:

@@ -27,7 +27,11 @@ _HINTS = (
 
 
 def compile_network(
-    vendor: Any, request: PlanRequest, progress: Progress | None, configure: Callable[[Any], None] = lambda config: None
+    vendor: Any,
+    request: PlanRequest,
+    progress: Progress | None,
+    configure: Callable[[Any], None] = lambda config: None,
+    finish: Callable[[Any], None] = lambda config: None,
 ) -> bytes:
     """Build a plan with one of the packages.
 
@@ -35,7 +39,8 @@ def compile_network(
         vendor: the imported package.
         request: what to build.
         progress: told how far the build is.
-        configure: sets what only one of the packages has.
+        configure: sets, in the vendor's configuration, what only one of the packages has.
+        finish: takes from the configuration what is of use later, once the plan is built.
 
     Raises:
         BundleError: the ONNX file's inputs or outputs are not those of the manifest, or its weights lie outside of it.
@@ -68,6 +73,7 @@ def compile_network(
             raise monitor.error
         if plan is None:
             raise _failure(vendor, request, log.lines)
+        finish(config)
         return bytes(plan)
 
 

@@ -6,7 +6,9 @@ import importlib.util
 from typing import Any
 
 from posert.builders import PlanRequest, Progress
+from posert.builders.cache import PlanCache
 from posert.builders.networks import compile_network, wheel_cuda
+from posert.builders.timings import TimingCache
 from posert.errors import InputError
 from posert.nvidia import ask_driver
 
@@ -27,11 +29,11 @@ def missing() -> str | None:
     return None
 
 
-def target(request: PlanRequest) -> dict[str, Any]:
+def target(compute_capabilities: tuple[str, ...]) -> dict[str, Any]:
     """What of the package and of the GPU changes the plan; see `posert.builders.Builder`."""
     import tensorrt
 
-    if request.compute_capabilities:
+    if compute_capabilities:
         raise InputError(
             "tensorrt builds for the GPU of this machine alone; leave out the compute capabilities, or build with tensorrt_rtx"
         )
@@ -47,8 +49,9 @@ def target(request: PlanRequest) -> dict[str, Any]:
     }
 
 
-def build(request: PlanRequest, progress: Progress | None) -> bytes:
-    """Build; see `posert.builders.build`."""
+def build(request: PlanRequest, progress: Progress | None, cache: PlanCache) -> bytes:
+    """Build; see `posert.builders.build`. How long each kernel took on this GPU is kept for later builds."""
     import tensorrt
 
-    return compile_network(tensorrt, request, progress)
+    timings = TimingCache(cache, {"backend": "tensorrt", **target(request.compute_capabilities)})
+    return compile_network(tensorrt, request, progress, timings.lend, timings.keep)

@@ -6,6 +6,7 @@ import importlib.util
 from typing import Any
 
 from posert.builders import PlanRequest, Progress
+from posert.builders.cache import PlanCache
 from posert.builders.networks import compile_network, wheel_cuda
 from posert.errors import InputError
 
@@ -23,24 +24,24 @@ def missing() -> str | None:
     return None
 
 
-def target(request: PlanRequest) -> dict[str, Any]:
+def target(compute_capabilities: tuple[str, ...]) -> dict[str, Any]:
     """What of the package changes the plan; see `posert.builders.Builder`."""
     import tensorrt_rtx
 
-    _capabilities(request)
+    _members(compute_capabilities)
     return {
         "version": tensorrt_rtx.__version__,
         "cuda": wheel_cuda("tensorrt_rtx"),
-        "compute_capabilities": list(request.compute_capabilities) or ["default"],
+        "compute_capabilities": list(compute_capabilities) or ["default"],
         "flags": ["no TF32"],
     }
 
 
-def build(request: PlanRequest, progress: Progress | None) -> bytes:
-    """Build; see `posert.builders.build`."""
+def build(request: PlanRequest, progress: Progress | None, cache: PlanCache) -> bytes:
+    """Build; see `posert.builders.build`. Nothing but the plan is kept: kernels are chosen when it is run."""
     import tensorrt_rtx
 
-    capabilities = _capabilities(request)
+    capabilities = _members(request.compute_capabilities)
 
     def configure(config: Any) -> None:
         config.num_compute_capabilities = len(capabilities)
@@ -50,7 +51,7 @@ def build(request: PlanRequest, progress: Progress | None) -> bytes:
     return compile_network(tensorrt_rtx, request, progress, configure)
 
 
-def _capabilities(request: PlanRequest) -> list[Any]:
+def _members(compute_capabilities: tuple[str, ...]) -> list[Any]:
     """The package's own names of the compute capabilities.
 
     Raises:
@@ -60,10 +61,10 @@ def _capabilities(request: PlanRequest) -> list[Any]:
 
     members = tensorrt_rtx.ComputeCapability.__members__
     known = {f"{name[2:-1]}.{name[-1]}": value for name, value in members.items() if name.startswith("SM")}
-    unknown = [capability for capability in request.compute_capabilities if capability not in known]
+    unknown = [capability for capability in compute_capabilities if capability not in known]
     if unknown:
         raise InputError(
             f"tensorrt_rtx {tensorrt_rtx.__version__} does not build for compute capability {', '.join(unknown)}; "
             f"it does for {', '.join(known)}"
         )
-    return [known[capability] for capability in request.compute_capabilities]
+    return [known[capability] for capability in compute_capabilities]

@@ -56,9 +56,9 @@ def examine() -> dict[str, Any]:
     Nothing heavy is imported but ONNX Runtime and TensorRT's packages; a GPU is asked through its driver alone.
     """
     import posert
-    from posert import backends, builders, zoo
+    from posert import backends, zoo
     from posert.backends.onnxruntime import providers
-    from posert.nvidia import ask_driver, tensorrt_wheel
+    from posert.nvidia import ask_driver
 
     kernels = _kernels()
     packages = {name: _package(*entry) for name, entry in PACKAGES.items()}
@@ -66,7 +66,6 @@ def examine() -> dict[str, Any]:
     runnable = [name for name, reason in survey.items() if reason is None]
     needed = [name for name in _NEEDED if packages[name]["version"] is None]
     gpu = ask_driver()
-    wheel, reason = tensorrt_wheel(gpu)
     return {
         "can_run": bool(runnable) and not needed,
         "posert": posert.__version__,
@@ -75,7 +74,7 @@ def examine() -> dict[str, Any]:
         "processor": {"name": _processor(), **_cpus(), **kernels},
         "onnxruntime_providers": providers(),
         "gpu": gpu,
-        "tensorrt": {"wheel": wheel, "reason": reason, "builds": {name: builders.missing(name) for name in builders.NAMES}},
+        "tensorrt": _tensorrt(gpu),
         "packages": packages,
         "backends": {name: {"can_run": reason is None, "missing": reason} for name, reason in survey.items()},
         "chosen_backend": runnable[0] if runnable else None,
@@ -126,6 +125,21 @@ def _package(distribution: str, command: str) -> dict[str, str | None]:
     return {"distribution": distribution, "version": None, "install": command}
 
 
+def _tensorrt(gpu: dict[str, Any]) -> dict[str, Any]:
+    """The wheel that suits this machine, whether it is there, and what each package lacks to build plans here."""
+    from posert import builders
+    from posert.nvidia import tensorrt_wheel
+
+    wheel, reason = tensorrt_wheel(gpu)
+    installed = _package(wheel, "")["version"] if wheel else None
+    return {
+        "wheel": wheel,
+        "installed": installed,
+        "reason": reason,
+        "builds": {name: builders.missing(name) for name in builders.NAMES},
+    }
+
+
 def _show(facts: dict[str, Any]) -> None:
     processor, gpu = facts["processor"], facts["gpu"]
     devices = ", ".join(f"{d['name']} (compute capability {d['compute_capability']})" for d in gpu["devices"])
@@ -135,7 +149,7 @@ def _show(facts: dict[str, Any]) -> None:
         ("kernels", processor["kernels"] + (f": {processor['kernels_missing']}" if processor["kernels_missing"] else "")),
         ("threads", _threads(processor)),
         ("GPU", f"{devices}, driver for CUDA {gpu['cuda']}" if devices else f"{gpu['missing']}: posert runs on the CPU"),
-        ("TensorRT", _wheel(facts["tensorrt"])),
+        ("TensorRT", _advice(facts["tensorrt"])),
         ("ONNX Runtime", ", ".join(facts["onnxruntime_providers"]) or "not there"),
         ("models", ", ".join(facts["models"]) or "none embedded"),
     ]
@@ -158,11 +172,13 @@ def _show(facts: dict[str, Any]) -> None:
     say(f"posert runs here, with {chosen}." if facts["can_run"] else "posert cannot run here: see what is missing above.")
 
 
-def _wheel(tensorrt: dict[str, Any]) -> str:
-    """The wheel that suits this machine, and which of the packages builds plans here."""
-    advice = f"pip install {tensorrt['wheel']}: {tensorrt['reason']}" if tensorrt["wheel"] else tensorrt["reason"]
-    builds = [f"{name} builds plans here" if reason is None else reason for name, reason in tensorrt["builds"].items()]
-    return "\n".join([advice, *builds])
+def _advice(tensorrt: dict[str, Any]) -> str:
+    """What `_tensorrt` found, in words."""
+    wheel, reason, version = tensorrt["wheel"], tensorrt["reason"], tensorrt["installed"]
+    if wheel is not None:
+        reason = f"{wheel} {version} is installed: {reason}" if version else f"pip install {wheel} filelock: {reason}"
+    builds = [f"{name} builds plans here" if missing is None else missing for name, missing in tensorrt["builds"].items()]
+    return "\n".join([reason, *builds])
 
 
 def _threads(processor: dict[str, Any]) -> str:

@@ -16,7 +16,8 @@ pytest.importorskip("filelock", reason="the plan cache needs filelock; pip insta
 from posert import BuildError, Bundle, BundleError, InputError, MissingDependency, builders, zoo
 from posert.builders import PlanRequest, build, networks, ranges
 from posert.builders import tensorrt as builders_tensorrt
-from posert.builders.cache import PlanCache
+from posert.builders.cache import PlanCache, digest
+from posert.builders.timings import TimingCache
 
 NO_RTX = builders.missing("tensorrt_rtx")
 rtx = pytest.mark.skipif(NO_RTX is not None, reason=str(NO_RTX))
@@ -65,6 +66,32 @@ def test_what_is_missing_is_named(request_for: PlanRequest, tmp_path: Path, monk
     with pytest.raises(MissingDependency, match=rf"{backend} is not installed.*posert\[{backend.replace('_', '-')}\]"):
         build(backend, request_for, cache=PlanCache(tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+@rtx
+@pytest.mark.parametrize(
+    ("backend", "capabilities", "error", "match"),
+    [
+        ("onnxruntime", (), InputError, "compiles no plans"),
+        ("tensorrt", (), MissingDependency, "tensorrt"),
+        ("tensorrt_rtx", ("8.6", "3.5"), InputError, r"not build for compute capability 3\.5; it does for .*8\.9"),
+        ("tensorrt_rtx", ("8.6", "8.6"), InputError, "once"),
+        ("tensorrt_rtx", (), BuildError, r"cannot use the plan cache.*Not a directory.*POSERT_CACHE"),
+    ],
+)
+def test_what_can_be_refused_before_any_work_is(
+    backend: str, capabilities: tuple[str, ...], error: type[Exception], match: str, tmp_path: Path
+) -> None:
+    """Before a network is exported, judged and handed over, for minutes."""
+    (tmp_path / "plans").write_text("not a folder")
+    with pytest.raises(error, match=match):
+        builders.check(backend, capabilities, cache=PlanCache(tmp_path))
+
+
+@rtx
+def test_nothing_is_refused_where_all_is_there(tmp_path: Path) -> None:
+    builders.check("tensorrt_rtx", ("8.6",), cache=PlanCache(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["plans"]
 
 
 def test_tensorrt_without_a_gpu(request_for: PlanRequest, tmp_path: Path, monkeypatch: Any) -> None:
@@ -179,13 +206,6 @@ class TestTensorRtRtx:
         with pytest.raises(BundleError, match="outside the bundle"):
             build("tensorrt_rtx", replace(request_for, onnx=model.SerializeToString()), cache=PlanCache(tmp_path))
 
-    @pytest.mark.parametrize("name", [name for name in zoo.names() if name.endswith("-s")])
-    def test_the_zoo_builds(self, name: str, tmp_path: Path) -> None:
-        bundle = Bundle.open(zoo.path(name))
-        for spec in bundle.manifest.networks:
-            what = PlanRequest(spec, bundle.read(spec.file), "fp32", bundle.manifest.batch_sizes)
-            assert len(build("tensorrt_rtx", what, cache=PlanCache(tmp_path)).data) > len(what.onnx)
-
 
 def test_two_cuda_versions_of_one_package(monkeypatch: Any) -> None:
     monkeypatch.setattr("importlib.metadata.version", lambda name: "1.7")
@@ -202,14 +222,14 @@ class Driver:
         return {"driver": "libcuda.so.1", "cuda": "13.1", "devices": [device], "nvidia_smi": None, "missing": None}
 
 
-def test_tensorrt_builds_for_the_gpu_that_is_there(request_for: PlanRequest, monkeypatch: Any) -> None:
+def test_tensorrt_builds_for_the_gpu_that_is_there(monkeypatch: Any) -> None:
     monkeypatch.setattr(builders_tensorrt, "ask_driver", Driver.answer)
     monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="11.4.0"))
-    target = builders_tensorrt.target(request_for)
+    target = builders_tensorrt.target(())
     assert target["compute_capabilities"] == ["9.0"]
     assert (target["gpu"], target["version"], target["driver_cuda"]) == ("NVIDIA Example", "11.4.0", "13.1")
     with pytest.raises(InputError, match="GPU of this machine alone"):
-        builders_tensorrt.target(replace(request_for, compute_capabilities=("8.6",)))
+        builders_tensorrt.target(("8.6",))
 
 
 def test_tensorrt_that_will_not_start(request_for: PlanRequest, monkeypatch: Any) -> None:
@@ -229,6 +249,67 @@ def test_tensorrt_that_will_not_start(request_for: PlanRequest, monkeypatch: Any
         MissingDependency, match=r"tensorrt 11\.4\.0 cannot start here: CUDA initialization failure with error: 35$"
     ):
         networks.create_builder(vendor)
+
+
+@rtx
+@pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops:DeprecationWarning")
+def test_times_are_kept_from_one_build_to_the_next(request_for: PlanRequest, tmp_path: Path, monkeypatch: Any) -> None:
+    """TensorRT builds on a GPU alone; TensorRT-RTX takes its place, whose interface is the same and whose times are empty."""
+    vendor = pytest.importorskip("tensorrt_rtx", reason="it builds plans; pip install posert[tensorrt-rtx]")
+    monkeypatch.setattr(builders_tensorrt, "ask_driver", Driver.answer)
+    monkeypatch.setattr(builders_tensorrt, "missing", lambda: None)
+    monkeypatch.setitem(sys.modules, "tensorrt", vendor)
+    cache = PlanCache(tmp_path)
+    assert build("tensorrt", request_for, cache=cache).identity["gpu"] == "NVIDIA Example"
+    (kept,) = cache.folder.glob("timings-*.bin")
+    assert len(cache.load(kept.stem)) > 100
+    given = kept.read_bytes()
+    kept.write_bytes(given[:-1])
+    assert cache.load(kept.stem) == b"", "a damaged one is none"
+    build("tensorrt", replace(request_for, level=1), cache=cache)
+    assert kept.read_bytes() == given
+
+
+class Configuration:
+    """A vendor's configuration that takes no times from another GPU."""
+
+    def __init__(self) -> None:
+        self.offered: list[bytes] = []
+        self.given: Any = None
+
+    def create_timing_cache(self, data: bytes) -> Any:
+        self.offered.append(data)
+        return SimpleNamespace(serialize=lambda: memoryview(data + b", and more")) if data != b"unreadable" else None
+
+    def set_timing_cache(self, cache: Any, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        if bytes(cache.serialize()) == b"of another GPU, and more":
+            return False
+        self.given = cache
+        return True
+
+    def get_timing_cache(self) -> Any:
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("kept", "offered", "then"),
+    [
+        (None, [b""], b", and more"),
+        (b"times", [b"times"], b"times, and more"),
+        (b"of another GPU", [b"of another GPU", b""], b", and more"),
+        (b"unreadable", [b"unreadable", b""], b", and more"),
+    ],
+)
+def test_times_that_the_vendor_does_not_take(tmp_path: Path, kept: bytes | None, offered: list[bytes], then: bytes) -> None:
+    cache, config = PlanCache(tmp_path), Configuration()
+    name = f"timings-{digest({'gpu': 'an example'})}"
+    if kept is not None:
+        cache.store(name, kept)
+    timings = TimingCache(cache, {"gpu": "an example"})
+    timings.lend(config)
+    timings.keep(config)
+    assert (config.offered, cache.load(name)) == (offered, then)
 
 
 class TestPhases:

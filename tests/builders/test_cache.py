@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -151,6 +152,50 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
         PlanCache(tmp_path / "file").get(IDENTITY, never)
 
 
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "plans").write_text("mine")
+    (tmp_path / "plans").chmod(0o644)
+    with pytest.raises(BuildError, match=r"plans: Not a directory; set POSERT_CACHE"):
+        PlanCache(tmp_path).get(IDENTITY, never)
+    assert (tmp_path / "plans").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # an administrator may write anywhere
+    with pytest.raises(BuildError, match=r"plans: Permission denied; set POSERT_CACHE"):
+        PlanCache(tmp_path).get(IDENTITY, never)
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    plans = PlanCache(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(BuildError, match=r"plans: No space left on device; set POSERT_CACHE"):
+            plans.get(IDENTITY, lambda: b"plan")
+    assert {path.suffix for path in plans.folder.iterdir()} <= {".lock"}, "no half of a plan is left"
+    assert plans.get(IDENTITY, lambda: b"plan").built
+
+
+def test_what_may_be_lost(tmp_path: Path) -> None:
+    plans = PlanCache(tmp_path)
+    assert plans.load("times") == b""
+    plans.store("times", b"first")
+    plans.store("times", b"second")
+    assert PlanCache(tmp_path).load("times") == b"second"
+    (path,) = plans.folder.iterdir()
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert plans.load("times") == b""
+
+
+def test_a_home_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSERT_CACHE", "~nobody-of-this-name/plans")
+    with pytest.raises(BuildError, match=r"no home folder.*POSERT_CACHE"):
+        default_folder()
+
+
 @posix
 def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -168,5 +213,5 @@ def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_without_the_locks_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "filelock", None)
-    with pytest.raises(MissingDependency, match=r"posert\[tensorrt-rtx\]"):
+    with pytest.raises(MissingDependency, match="needs filelock: pip install filelock"):
         PlanCache(tmp_path).get(IDENTITY, never)

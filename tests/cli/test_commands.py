@@ -393,7 +393,17 @@ def test_doctor_names_the_wheel(capability, cuda, wheel):
 def test_doctor_names_the_wheel_that_needs_no_gpu(call, monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(0))
     assert tensorrt_wheel(ask_driver())[0] == "tensorrt-rtx-cu13"
-    assert "pip install tensorrt-rtx-cu13: it builds plans without a GPU" in call("doctor").replace("\n", " ")
+    found = doctor.importlib.metadata.version
+
+    def version(name, there):
+        if name.startswith("tensorrt") and not there:
+            raise doctor.importlib.metadata.PackageNotFoundError(name)
+        return "1.7.1" if name.startswith("tensorrt") else found(name)
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: version(name, False))
+    assert "pip install tensorrt-rtx-cu13 filelock: it builds plans without a GPU" in " ".join(call("doctor").split())
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: version(name, True))
+    assert "tensorrt-rtx-cu13 1.7.1 is installed: it builds plans without a GPU" in " ".join(call("doctor").split())
     facts = json.loads(call("doctor", "--json"))["tensorrt"]
     assert set(facts["builds"]) == {"tensorrt", "tensorrt_rtx"}
     assert facts["builds"]["tensorrt"] is not None, "there is no GPU to build on"

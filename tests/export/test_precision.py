@@ -83,6 +83,54 @@ def test_what_is_lowered_and_what_is_not(precision: str, weights: np.ndarray) ->
     assert other not in found.values()
 
 
+def filler() -> Any:
+    """A picture divided by its share before the first convolution, a constant that many read, and a sum of both ways."""
+    nodes = [
+        helper.make_node("Sub", ["one", "x"], ["rest"], name="rest"),
+        helper.make_node("Add", ["x", "tiny"], ["share"], name="share"),
+        helper.make_node("Div", ["x", "share"], ["known"], name="known"),
+        helper.make_node("Max", ["known", "rest"], ["filled"], name="filled"),
+        helper.make_node("Conv", ["x", "w"], ["made"], name="conv"),
+        helper.make_node("Sub", ["one", "made"], ["other"], name="other"),
+        helper.make_node("Add", ["other", "filled"], ["y"], name="sum"),
+    ]
+    constants = {"w": np.full((1, 1, 1, 1), 0.5, np.float32), "one": np.float32(1), "tiny": np.float32(1e-9)}
+    tensors = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    sides = ["N", 1, 4, 4]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name in "xy")
+    graph = helper.make_graph(nodes, "test", [x], [y], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_what_is_made_of_the_inputs_alone_is_not_lowered(precision: str) -> None:
+    model = convert(filler(), precision)
+    found, by_name = kinds(model), {node.name: node for node in model.graph.node}
+    for name in ("rest", "share", "known", "filled"):
+        assert {found[tensor] for tensor in (*by_name[name].input, *by_name[name].output)} == {TensorProto.FLOAT}, name
+    for name in ("conv", "other", "sum"):
+        assert {found[tensor] for tensor in (*by_name[name].input, *by_name[name].output)} == {KINDS[precision]}, name
+    casts = [node for node in model.graph.node if node.op_type == "Cast"]
+    assert len(casts) == 3, "of x for the convolution, of what is filled in for the sum, and of the sum"
+    x = np.full((2, 1, 4, 4), 1e-9, np.float32)  # in half precision it is 0, and so is its share
+    (y,) = run(imitate(model.SerializeToString()), x)
+    np.testing.assert_allclose(y, 2, atol=1e-2)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_nothing_is_rounded_between_two_that_stay(precision: str, weights: np.ndarray) -> None:
+    """A norm is resized: each stays float32, and so does what is between them, which the output reads as well."""
+    model = network(weights)
+    model.graph.output.append(helper.make_tensor_value_info("normed", TensorProto.FLOAT, ["N", 2, 6, 5]))
+    graph = convert(model, precision).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    resized = next(node for node in graph.node if node.name == "resize").input[0]
+    while makers[resized].op_type in ("Identity", "Cast"):
+        assert makers[resized].op_type == "Identity"
+        resized = makers[resized].input[0]
+    assert makers[resized].name == "norm"
+
+
 def test_fp32_is_left_alone(weights: np.ndarray) -> None:
     model = network(weights)
     assert convert(model, "fp32") is model
