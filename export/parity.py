@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export import keypoints
 from export.recipes import Recipe
 from posert import Estimator, Session, ops
-from posert.bottom_up import decode
 from posert.errors import BuildError, InputError
 from posert.geometry import fit_aspect, person_boxes, to_box
 from posert.people import find_people
-from posert.processing import Decoding
 from posert.redrawing.unseen import pose_maps
-from posert.skeleton import convert_keypoints, get_skeleton
+from posert.skeleton import convert_keypoints
 
 TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2, "bf16": 3e-2}
 """Largest absolute difference on outputs of unit scale, by precision (specs R-5)."""
@@ -43,14 +42,14 @@ def gate(
 
     Returns:
         The report that goes into the bundle: ``max_abs``, ``mean_abs``, ``tolerance``, ``batches``, ``images``, and for
-        estimators ``max_keypoint_cells``.
+        estimators ``max_keypoint_cells``, and ``undecided_keypoints`` where there are any: see `export.keypoints`.
 
     Raises:
         BuildError: an output is not finite or differs by more than the tolerance.
     """
     sizes = list(recipe.batch_sizes if batches is None else batches)
     inputs = prepare_inputs(recipe, pictures)
-    differences, cells = [], []
+    differences, cells, undecided = [], [], 0
     for network in recipe.networks:
         for batch in sizes:
             for part in _batches(inputs[network.name], batch):
@@ -61,7 +60,9 @@ def gate(
                     difference = np.abs(found[name].astype(np.float64) - expected[name])
                     differences.append((float(difference.max()), float(difference.mean())))
                 if "heatmaps" in found:
-                    cells.append(_distance(found, expected, recipe.manifest))
+                    distance, ties = keypoints.distance(found, expected, recipe.manifest)
+                    cells.append(distance)
+                    undecided += ties if batch == sizes[0] else 0  # each batch size has all pictures
     tolerance, largest = TOLERANCE[precision], max(most for most, _ in differences)
     report = {
         "max_abs": largest,
@@ -72,20 +73,14 @@ def gate(
     }
     if cells:
         report["max_keypoint_cells"] = max(cells)
+    if undecided:
+        report["undecided_keypoints"] = undecided
     if not (largest <= tolerance and max(cells, default=0.0) <= KEYPOINT_TOLERANCE):
         raise BuildError(
             f"{recipe.name}, {precision}: the gate failed: largest difference {largest:.2e} (allowed {tolerance:.0e}), "
             f"keypoints {max(cells, default=0.0):.2f} cells (allowed {KEYPOINT_TOLERANCE}); nothing was written"
         )
     return report
-
-
-def _distance(found: Mapping[str, Any], expected: Mapping[str, Any], manifest: Mapping[str, Any]) -> float:
-    """Largest distance between the joints read from an estimator's outputs and from those of the reference, in cells."""
-    if "pafs" in found:
-        return _people_distance(found, expected, manifest["postprocess"])
-    joints = len(get_skeleton(manifest["skeleton"]))
-    return _keypoint_distance(found["heatmaps"][:, :joints], expected["heatmaps"][:, :joints], manifest["postprocess"]["method"])
 
 
 def _batches(inputs: Mapping[str, NDArray[np.float32]], batch: int) -> Iterator[dict[str, NDArray[np.float32]]]:
@@ -95,32 +90,6 @@ def _batches(inputs: Mapping[str, NDArray[np.float32]], batch: int) -> Iterator[
     filled = {name: np.resize(value, (rounds * batch, *value.shape[1:])) for name, value in inputs.items()}
     for start in range(0, rounds * batch, batch):
         yield {name: value[start : start + batch] for name, value in filled.items()}
-
-
-def _keypoint_distance(first: NDArray[np.float32], second: NDArray[np.float32], method: str) -> float:
-    """Largest distance between the joints read from two sets of heatmaps, in cells; infinite if only one set has a joint."""
-    a, b = (ops.decode_heatmaps(np.ascontiguousarray(maps), method, stride=1)[..., :2] for maps in (first, second))
-    if not np.array_equal(np.isnan(a), np.isnan(b)):
-        return float("inf")
-    return float(np.nan_to_num(np.linalg.norm(a - b, axis=-1)).max(initial=0.0))
-
-
-def _people_distance(first: Mapping[str, Any], second: Mapping[str, Any], post: Mapping[str, Any]) -> float:
-    """Largest distance between the joints of the people read from two sets of maps, in cells; infinite if the people differ."""
-    (people, index), (others, other_index) = (_people(maps, post) for maps in (first, second))
-    if not (np.array_equal(index, other_index) and np.array_equal(people[..., 2] > 0, others[..., 2] > 0)):
-        return float("inf")
-    distance = np.linalg.norm(people[..., :2] - others[..., :2], axis=-1)
-    return float(np.nan_to_num(distance).max(initial=0.0)) / int(post["stride"])
-
-
-def _people(maps: Mapping[str, Any], post: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    count, _, height, width = maps["heatmaps"].shape
-    stride = int(post["stride"])
-    unmoved = np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1))
-    sizes = np.tile(np.array([height, width]) * stride, (count, 1))
-    heatmaps = np.ascontiguousarray(maps["heatmaps"][:, :-1])
-    return decode(heatmaps, maps["pafs"], unmoved, sizes, stride, Decoding.parse(dict(post)))
 
 
 def prepare_inputs(recipe: Recipe, pictures: Sequence[NDArray[np.uint8]]) -> dict[str, dict[str, NDArray[np.float32]]]:

@@ -17,7 +17,7 @@ pytest.importorskip("onnxscript", reason="export needs onnxscript; pip install p
 safetensors = pytest.importorskip("safetensors.torch", reason="export needs safetensors; pip install posert[export]")
 safetensors_open = pytest.importorskip("safetensors").safe_open
 
-from export import build_engines, parity, recipes  # noqa: E402
+from export import build_engines, keypoints, parity, recipes  # noqa: E402
 from export.onnx_export import export_onnx, tensor_specs  # noqa: E402
 from posert import Bundle, Engine  # noqa: E402
 from posert.errors import BuildError, InputError  # noqa: E402
@@ -186,8 +186,19 @@ def test_a_joint_that_only_one_side_finds_fails_the_gate() -> None:
     maps = np.random.default_rng().uniform(0.1, 1, (1, 3, 6, 5)).astype(np.float32)
     lost = maps.copy()
     lost[0, 1] = -1
-    assert parity._keypoint_distance(maps, maps, "softargmax") == 0
-    assert parity._keypoint_distance(maps, lost, "softargmax") == np.inf
+    assert keypoints.joint_distance(maps, maps, "softargmax") == (0, 0)
+    assert keypoints.joint_distance(maps, lost, "softargmax") == (np.inf, 0)
+
+
+@pytest.mark.parametrize(("height", "expected"), [(0.995, (0.0, 1)), (0.98, (4.0, 0))])
+def test_a_joint_that_the_reference_itself_does_not_decide(height: float, expected: tuple[float, int]) -> None:
+    """Two peaks, of which a variant takes the other: an error unless the reference has them equally high."""
+    reference = np.zeros((1, 2, 8, 8), np.float32)
+    reference[0, 0, 2, 1], reference[0, 0, 2, 5], reference[0, 1, 3, 3] = 1, height, 0.5
+    variant = reference.copy()
+    variant[0, 0, 2, 5] = 1.001
+    assert keypoints.joint_distance(reference, reference, "argmax") == (0, 0)
+    assert keypoints.joint_distance(variant, reference, "argmax") == expected
 
 
 def test_a_person_that_only_one_side_finds_fails_the_gate() -> None:
@@ -199,10 +210,10 @@ def test_a_person_that_only_one_side_finds_fails_the_gate() -> None:
     heat = ops.rasterize_gaussians(people[0], (24, 32), 7.0, stride=8, cutoff=4.6052)
     maps = {"heatmaps": np.concatenate([heat, 1 - heat.max(1, keepdims=True)], 1), "pafs": ops.rasterize_pafs(people, (24, 32))}
     post = {"stride": 8, "accepted_fraction": 0.5}
-    assert parity._people_distance(maps, maps, post) == 0
+    assert keypoints.people_distance(maps, maps, post) == 0
     moved = {name: np.roll(value, 1, -1) for name, value in maps.items()}
-    assert parity._people_distance(maps, moved, post) == pytest.approx(1, abs=0.05)
-    assert parity._people_distance(maps, {name: 0 * value for name, value in maps.items()}, post) == np.inf
+    assert keypoints.people_distance(maps, moved, post) == pytest.approx(1, abs=0.05)
+    assert keypoints.people_distance(maps, {name: 0 * value for name, value in maps.items()}, post) == np.inf
 
 
 def test_weights_of_another_size_are_refused(cpm_weights: Path, tmp_path: Path) -> None:
