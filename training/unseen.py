@@ -116,10 +116,10 @@ def reconstruction(made: Synthesis, pairs: Pairs, target: Tensor, job: Job, rng:
     if weights["background"]:
         shown = (~person).float()
         total = total + weights["background"] * ((made.background - target).abs() * shown).mean()
-    if weights["parts"]:
+    if weights["parts"] and made.parts.requires_grad:  # of the baseline, parts and mask are given
         labels = torch.from_numpy(pairs.source_parts).to(target.device).long()
         total = total + weights["parts"] * part_loss(made.parts, labels)
-    if weights["mask"]:
+    if weights["mask"] and made.mask.requires_grad:
         total = total + weights["mask"] * functional.binary_cross_entropy(made.mask.clamp(1e-6, 1 - 1e-6), person.float())
     result: Tensor = total
     return result
