@@ -8,14 +8,15 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
 from posert import backends, zoo
-from posert.backends import CANDIDATES, Array, Candidate, Program
+from posert.backends import CANDIDATES, ON_REQUEST, Candidate, Program
 from posert.bundle import Bundle
-from posert.errors import ExecutionError, InputError, MissingDependency, NoVariantError
-from posert.manifest import Manifest, NetworkSpec
+from posert.errors import BackendError, ExecutionError, InputError, MissingDependency, NoVariantError
+from posert.manifest import Manifest, NetworkSpec, TensorSpec
 from posert.paths import path_kind
 from posert.variants import Variant
 
@@ -31,12 +32,12 @@ class Engine:
         precision: of the variant that was chosen, such as ``"fp32"``.
     """
 
-    def __init__(self, bundle: Bundle, program: Program, variant: Variant, device: str, explanation: str) -> None:
+    def __init__(self, bundle: Bundle, program: Program, backend: str, precision: str, device: str, explanation: str) -> None:
         """Use `Engine.open`."""
         self.path = bundle.path
         self.manifest: Manifest = bundle.manifest
-        self.backend = variant.backend
-        self.precision = variant.precision
+        self.backend = backend
+        self.precision = precision
         self.device = device
         self._program: Program | None = program
         self._explanation = explanation
@@ -49,6 +50,7 @@ class Engine:
         backend: str | None = None,
         device: str | None = None,
         precision: str | None = None,
+        trust_plans: bool = False,
     ) -> Engine:
         """Open a model. What is given explicitly works or is refused; what is left out is chosen, and `explain` says why.
 
@@ -57,32 +59,47 @@ class Engine:
         Args:
             name_or_path: the name of an embedded model, such as ``"cpm-s"``, or the path of a `.posert` file.
             backend: ``"tensorrt"``, ``"tensorrt_rtx"``, ``"onnxruntime"`` or ``"openvino"``; None takes the first that can run.
-            device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``; None takes the first that can run.
+                ``"torch"``, which runs the network operator by operator, is taken only by name.
+            device: ``"cpu"``, ``"cuda"`` (the first GPU) or ``"cuda:N"``; None takes the first that can run.
             precision: of the variant, such as ``"fp32"``; None takes the bundle's first.
+            trust_plans: whether compiled plans that the bundle carries are loaded. Plans are code: trust those of bundles that
+                you built, or whose maker you trust. Otherwise plans are built here, once, and kept in posert's own cache.
 
         Raises:
             InputError: no such model, file, backend or device.
             BundleError: the file is damaged.
             MissingDependency: a package or device is missing that the choice needs; the message says how to get it.
             NoVariantError: the bundle has no variant for the choice, or this version of posert has no such backend.
+            PlanError: a plan that is to be trusted cannot run here.
+            BuildError: a plan cannot be built here.
+            GpuMemoryError: the GPU has too little memory.
             BackendError: the vendor cannot load a network.
         """
         candidates = _select(backend, device)
         bundle = Bundle.open(_locate(name_or_path))
         passed: list[str] = []
         lacking: list[str] = []
+        failure: BackendError | None = None
         for candidate in candidates:
             try:
                 variant = _variant(bundle.manifest, candidate, precision)
-                program = _load(bundle, candidate, device or candidate.device)
-            except (MissingDependency, NoVariantError) as error:
+                program = _load(bundle, candidate, variant, device or candidate.device, trust_plans)
+            except (BackendError, NoVariantError) as error:
                 passed.append(f"{candidate.name}: passed over: {error}")
                 if isinstance(error, MissingDependency):  # something that the caller can bring
                     lacking.append(f"{candidate.name}: {error}")
+                elif isinstance(error, BackendError):
+                    failure = error
+                    if backend is not None:
+                        raise
                 continue
             chosen = f"{candidate.name}: chosen: {program.summary}, {variant.precision}"
             rest = [f"{other.name}: not tried" for other in candidates[len(passed) + 1 :]]
-            return cls(bundle, program, variant, device or candidate.device, "\n".join([*passed, chosen, *rest]))
+            rest += [f"{other.name}: on request: backend={other.backend!r}" for other in ON_REQUEST if backend is None]
+            explanation = "\n".join([*passed, chosen, *rest])
+            return cls(bundle, program, candidate.backend, variant.precision, device or candidate.device, explanation)
+        if failure is not None:
+            raise failure
         asked = {"backend": backend, "device": device, "precision": precision}
         wanted = ", ".join(f"{name} {value!r}" for name, value in asked.items() if value is not None)
         error_class = MissingDependency if lacking else NoVariantError
@@ -129,19 +146,22 @@ class Session:
     def __init__(self, manifest: Manifest, program: Program) -> None:
         """Use `Engine.session`."""
         self.manifest = manifest
-        self._runner = program.runner()
+        self._runner: Any = program.runner()
+        self._device = program.tensors
         self._thread = threading.get_ident()
 
-    def run(self, network: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, network: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Run one network. Inputs are compared with the manifest before the vendor sees them.
 
         Args:
             network: its name in the manifest, such as ``"estimator"``.
             inputs: every input by name: arrays of exactly the dtype and shape of the manifest, all with the same batch N, which
-                is between 0 and the largest of the manifest's batch sizes.
+                is between 0 and the largest of the manifest's batch sizes. Of a backend that runs on a GPU also CUDA tensors,
+                of torch or of whatever speaks DLPack: all of them, or none. The work then follows that on torch's current
+                stream, and the host does not wait.
 
         Returns:
-            Every output by name, in fresh memory.
+            Every output by name, in fresh memory: arrays, or torch's tensors, ready on torch's current stream, for tensors.
 
         Raises:
             InputError: no such network, an input is missing, unknown or of another dtype or shape, or N is too large.
@@ -152,19 +172,72 @@ class Session:
         spec = next((n for n in self.manifest.networks if n.name == network), None)
         if spec is None:
             raise InputError(f"no network {network!r}; the bundle has {[n.name for n in self.manifest.networks]}")
+        if isinstance(inputs, Mapping) and any(map(_is_tensor, inputs.values())):
+            inputs = _as_tensors(inputs, self._device)
         batch = _check_inputs(spec, inputs, self.manifest.batch_sizes[-1])
+        first = inputs[spec.inputs[0].name]
         if batch == 0:
-            return {t.name: np.empty((0, *t.shape[1:]), t.dtype) for t in spec.outputs}  # type: ignore[arg-type]
-        outputs = self._runner.run(network, {name: np.ascontiguousarray(array) for name, array in inputs.items()})
+            return {t.name: _empty(t, first) for t in spec.outputs}
+        outputs: dict[str, Any]
+        if isinstance(first, np.ndarray):
+            outputs = self._runner.run(network, {name: np.ascontiguousarray(array) for name, array in inputs.items()})
+        else:
+            outputs = self._runner.run_tensors(network, {name: tensor.contiguous() for name, tensor in inputs.items()})
         for tensor in spec.outputs:
             found, shape = outputs[tensor.name], (batch, *tensor.shape[1:])
-            if found.shape != shape or found.dtype != tensor.dtype:
+            if found.shape != shape or _dtype(found) != tensor.dtype:
                 raise ExecutionError(f"output {tensor.name!r} of network {network!r} is {found.dtype} {found.shape}, not {shape}")
         return outputs
 
 
-def _check_inputs(spec: NetworkSpec, inputs: Mapping[str, Array], largest: int) -> int:
-    """The batch size of inputs that are as the manifest says."""
+def _is_tensor(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return False
+    from posert.ops._tensors import is_tensor
+
+    return is_tensor(value)
+
+
+def _as_tensors(inputs: Mapping[str, Any], device: str | None) -> dict[str, Any]:
+    """Inputs of which some are CUDA tensors, all as torch's.
+
+    Raises:
+        InputError: some are not, or they lie elsewhere than where the engine runs.
+    """
+    from posert.ops._tensors import tensor
+
+    if device is None:
+        raise InputError("this engine takes NumPy arrays, got a CUDA tensor: pass tensor.cpu().numpy(), or open it for the GPU")
+    others = [name for name, value in inputs.items() if not _is_tensor(value)]
+    if others:
+        raise InputError(f"inputs must be NumPy arrays or CUDA tensors, all of them; {others} are no CUDA tensors, others are")
+    tensors = {name: tensor(value) for name, value in inputs.items()}
+    for name, value in tensors.items():
+        if str(value.device) != device:
+            raise InputError(
+                f"the engine runs on {device}, input {name!r} lies on {value.device}; move it there: tensor.to({device!r})"
+            )
+    return tensors
+
+
+def _dtype(value: Any) -> str:
+    """The dtype of an array or tensor as NumPy writes it."""
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _empty(spec: TensorSpec, like: Any) -> Any:
+    """An output without items: an array, or a tensor where the inputs are."""
+    shape = (0, *(int(side) for side in spec.shape[1:]))
+    if isinstance(like, np.ndarray):
+        return np.empty(shape, spec.dtype)
+    import torch
+
+    return torch.empty(shape, dtype=getattr(torch, spec.dtype), device=like.device)
+
+
+def _check_inputs(spec: NetworkSpec, inputs: Mapping[str, Any], largest: int) -> int:
+    """The batch size of inputs that are as the manifest says: all arrays, or all torch's tensors."""
+    tensors = isinstance(inputs, Mapping) and any(map(_is_tensor, inputs.values()))
     names = [tensor.name for tensor in spec.inputs]
     if not isinstance(inputs, Mapping) or set(inputs) != set(names):
         given = sorted(map(str, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
@@ -173,10 +246,10 @@ def _check_inputs(spec: NetworkSpec, inputs: Mapping[str, Array], largest: int) 
     for tensor in spec.inputs:
         array = inputs[tensor.name]
         wanted = f"input {tensor.name!r} of network {spec.name!r} must be a {tensor.dtype} array of shape {tensor.shape}"
-        if not isinstance(array, np.ndarray):
+        if not tensors and not isinstance(array, np.ndarray):
             raise InputError(f"{wanted}, got {type(array).__name__}")
-        if array.dtype != tensor.dtype or array.ndim != len(tensor.shape) or array.shape[1:] != tensor.shape[1:]:
-            raise InputError(f"{wanted}, got {array.dtype} of shape {array.shape}")
+        if _dtype(array) != tensor.dtype or array.ndim != len(tensor.shape) or array.shape[1:] != tensor.shape[1:]:
+            raise InputError(f"{wanted}, got {_dtype(array)} of shape {tuple(array.shape)}")
         if batch is not None and len(array) != batch:
             raise InputError(f"{wanted} with the N of the other inputs, {batch}; got {len(array)}")
         batch = len(array)
@@ -198,7 +271,7 @@ def _locate(name_or_path: str | os.PathLike[str]) -> Path:
 
 def _select(backend: str | None, device: str | None) -> list[Candidate]:
     """The candidates that an explicit choice leaves, in order."""
-    names = list(dict.fromkeys(candidate.backend for candidate in CANDIDATES))
+    names = list(dict.fromkeys(candidate.backend for candidate in (*CANDIDATES, *ON_REQUEST)))
     if backend is not None and backend not in names:
         near = difflib.get_close_matches(str(backend), names, n=1)
         raise InputError(
@@ -209,7 +282,8 @@ def _select(backend: str | None, device: str | None) -> list[Candidate]:
         device in ("cpu", "cuda") or (kind == "cuda" and colon and index.isascii() and index.isdigit())
     ):
         raise InputError(f"no device {device!r}; use 'cpu', 'cuda' or 'cuda:N'")
-    fitting = [c for c in CANDIDATES if backend in (None, c.backend) and (device is None or c.device == kind)]
+    tried = CANDIDATES if backend is None else (*CANDIDATES, *ON_REQUEST)
+    fitting = [c for c in tried if backend in (None, c.backend) and (device is None or c.device == kind)]
     if not fitting:
         raise InputError(f"backend {backend!r} does not run on device {device!r}")
     return fitting
@@ -223,19 +297,23 @@ def _variant(manifest: Manifest, candidate: Candidate, precision: str | None) ->
     """
     if not backends.is_built(candidate):
         raise NoVariantError(f"this version of posert has no {candidate.backend} backend")
-    for variant in manifest.variants:
-        if variant.backend == candidate.backend and precision in (None, variant.precision):
+    fitting = [variant for variant in manifest.variants if precision in (None, variant.precision)]
+    for variant in fitting:
+        if variant.backend == candidate.backend:
             return variant
+    if fitting and candidate.backend in backends.JUDGED_BY_GRAPH:
+        return fitting[0]
     having = ", ".join(f"{variant.backend} {variant.precision}" for variant in manifest.variants)
     wanted = candidate.backend if precision is None else f"{candidate.backend} {precision}"
     raise NoVariantError(f"the bundle has no variant for {wanted} that passed its parity gate; it has {having}")
 
 
-def _load(bundle: Bundle, candidate: Candidate, device: str) -> Program:
+def _load(bundle: Bundle, candidate: Candidate, variant: Variant, device: str, trust_plans: bool) -> Program:
     """Load the networks, or say what the machine lacks.
 
     Raises:
         MissingDependency: a package or device is not there.
+        BackendError: the vendor cannot load a network.
     """
     from posert.ops import get_num_threads
 
@@ -246,8 +324,12 @@ def _load(bundle: Bundle, candidate: Candidate, device: str) -> Program:
         threads = get_num_threads()
     except MissingDependency:  # a source tree whose kernels are not compiled
         threads = os.cpu_count() or 1
-    networks = [backends.Network(spec, bundle.read(spec.file)) for spec in bundle.manifest.networks]
-    return backends.load(candidate, networks, device, threads)
+    trusted = variant.plans if trust_plans and variant.backend == candidate.backend else ()
+    plans = {plan.network: backends.TrustedPlan(plan, bundle.read(plan.file)) for plan in trusted}
+    specs = bundle.manifest.networks
+    networks = tuple(backends.Network(spec, bundle.read(spec.file), plans.get(spec.name)) for spec in specs)
+    request = backends.LoadRequest(networks, variant.precision, bundle.manifest.batch_sizes, device, threads)
+    return backends.load(candidate, request)
 
 
 def open_for(

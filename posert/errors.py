@@ -44,5 +44,13 @@ class BuildError(BackendError):
     """A compiled variant could not be built from its ONNX file, or did not pass its parity gate."""
 
 
+class PlanError(BackendError):
+    """A compiled plan cannot run here: it is damaged, or for another GPU, version or system."""
+
+
 class ExecutionError(BackendError):
     """A network could not be run although its input was valid."""
+
+
+class GpuMemoryError(ExecutionError):
+    """The GPU has too little memory left."""

@@ -53,6 +53,8 @@ ROOMS = {
     "posert.media.video_writer": HEAVY | SCREEN | {"av", "posert.engine"} | PIPELINES,
     "posert.transfer": HEAVY | SCREEN | {"posert.cli"},
     "posert.backends.onnxruntime": (HEAVY - {"onnxruntime"}) | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
+    "posert.backends.torch": HEAVY | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
+    "posert.backends.device": HEAVY | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
     "posert.nvidia": HEAVY | SCREEN | {"cv2", "numpy"} | PIPELINES,
     "posert.builders": HEAVY | SCREEN | {"cv2", "filelock", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.builders.tensorrt": HEAVY | SCREEN | {"cv2", "filelock", "posert.ops", "posert.engine"} | PIPELINES,

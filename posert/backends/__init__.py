@@ -3,21 +3,54 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from posert.errors import BundleError
 from posert.manifest import NetworkSpec
+from posert.variants import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Array = NDArray[Any]
 
 
+class TrustedPlan(NamedTuple):
+    """A compiled network out of a bundle whose user trusts it, and what it needs to run."""
+
+    needs: Plan
+    data: bytes
+
+
 class Network(NamedTuple):
-    """A network to load: what the manifest says of it, and its ONNX file."""
+    """A network to load: what the manifest says of it, its ONNX file, and the plan that may be loaded in its place."""
 
     spec: NetworkSpec
     onnx: bytes
+    plan: TrustedPlan | None = None
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """What to load, and for what.
+
+    Attributes:
+        networks: at least one.
+        precision: of the tensors inside the ONNX files, such as ``"fp32"``.
+        batch_sizes: ascending; batches up to the last one are run, and these most of all.
+        device: ``"cpu"``, ``"cuda"`` (the first GPU) or ``"cuda:N"``.
+        threads: how many CPU threads one run may use.
+    """
+
+    networks: tuple[Network, ...]
+    precision: str
+    batch_sizes: tuple[int, ...]
+    device: str
+    threads: int
 
 
 class Runner(Protocol):
@@ -32,11 +65,27 @@ class Runner(Protocol):
         ...
 
 
+class TensorRunner(Runner, Protocol):
+    """A runner that also takes tensors where they lie, of a program whose `tensors` is not None."""
+
+    def run_tensors(self, network: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Run a network on packed tensors on the program's CUDA device, which were checked against the manifest.
+
+        The work is ordered after that on torch's current stream, and the results, in fresh memory, are ready on it.
+
+        Raises:
+            ExecutionError: the vendor failed.
+        """
+        ...
+
+
 class Program(Protocol):
     """A bundle's networks, loaded by one vendor; shared between threads."""
 
     summary: str
     """The vendor, its version and settings, in a few words."""
+    tensors: str | None
+    """The CUDA device whose tensors its runners take, such as ``"cuda:0"``; None = they take NumPy arrays alone."""
 
     def runner(self) -> Runner:
         """A runner for the calling thread."""
@@ -64,7 +113,14 @@ CANDIDATES = (
 )
 """In the order in which an automatic choice tries them."""
 
-_MODULES = {"onnxruntime": "posert.backends.onnxruntime"}
+ON_REQUEST = (Candidate("torch-cuda", "torch", "cuda"), Candidate("torch-cpu", "torch", "cpu"))
+"""Tried only where their backend is asked for by name, in this order."""
+
+_MODULES = {"onnxruntime": "posert.backends.onnxruntime", "torch": "posert.backends.torch"}
+
+JUDGED_BY_GRAPH = frozenset({"tensorrt", "tensorrt_rtx", "torch"})
+"""Backends that run a bundle's ONNX files as they are, so that any variant's gate, which judged those files, speaks for them.
+ONNX Runtime and OpenVINO do not compute in every precision, and need a variant of their own."""
 
 
 def is_built(candidate: Candidate) -> bool:
@@ -85,19 +141,43 @@ def survey() -> dict[str, str | None]:
     return {candidate.name: missing(candidate) for candidate in CANDIDATES}
 
 
-def load(candidate: Candidate, networks: list[Network], device: str, threads: int) -> Program:
+def load(candidate: Candidate, request: LoadRequest) -> Program:
     """Load networks with a candidate for which `missing` is None.
 
     Args:
-        candidate: one of `CANDIDATES`.
-        networks: at least one.
-        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
-        threads: how many CPU threads one run may use.
+        candidate: one of `CANDIDATES` or `ON_REQUEST`.
+        request: what to load.
 
     Raises:
         MissingDependency: the device cannot be used after all.
         BackendError: the vendor cannot load a network.
         BundleError: a network's inputs or outputs are not those of the manifest.
     """
-    program: Program = importlib.import_module(_MODULES[candidate.backend]).load(networks, device, threads)
+    program: Program = importlib.import_module(_MODULES[candidate.backend]).load(request)
     return program
+
+
+Described = Sequence[tuple[str, str, tuple[int | str, ...]]]
+"""Tensors by name, dtype and dimensions, of which those that are no numbers, or -1, are open."""
+
+
+def compare_tensors(spec: NetworkSpec, inputs: Described, outputs: Described, source: str) -> None:
+    """A file's own account of its inputs and outputs must be that of the manifest; an open dimension fits any.
+
+    Args:
+        spec: the manifest's account.
+        inputs: the file's.
+        outputs: the file's.
+        source: what file that is, for the error.
+
+    Raises:
+        BundleError: they differ.
+    """
+    for side, specs, found in (("inputs", spec.inputs, inputs), ("outputs", spec.outputs, outputs)):
+        wanted = [(s.name, s.dtype, s.shape) for s in specs]
+        same = [f[:2] for f in found] == [w[:2] for w in wanted]
+        for (_, _, sides), (_, _, shape) in zip(found, wanted, strict=False):
+            same &= len(sides) == len(shape)
+            same &= all(a == b or not isinstance(a, int) or a < 0 for a, b in zip(sides, shape, strict=False))
+        if not same:
+            raise BundleError(f"network {spec.name!r}: {source} has the {side} {list(found)}, the manifest says {wanted}")

@@ -6,10 +6,9 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from posert.backends import Array, Network
+from posert.backends import Array, LoadRequest, Network, compare_tensors
 from posert.bundle import check_self_contained
-from posert.errors import BackendError, BundleError, ExecutionError, MissingDependency
-from posert.manifest import NetworkSpec
+from posert.errors import BackendError, ExecutionError, MissingDependency
 
 _GET_CPU = "install it with: pip install onnxruntime"
 _GET_CUDA = "install its CUDA build with: pip uninstall onnxruntime; pip install 'onnxruntime-gpu[cuda,cudnn]'"
@@ -42,12 +41,13 @@ def providers() -> list[str]:
     return list(onnxruntime.get_available_providers())
 
 
-def load(networks: list[Network], device: str, threads: int) -> OnnxRuntimeProgram:
+def load(request: LoadRequest) -> OnnxRuntimeProgram:
     """Load networks from the bytes of their ONNX files; see `posert.backends.load`."""
+    device, threads = request.device, request.threads
     reason = missing(device.partition(":")[0])
     if reason is not None:
         raise MissingDependency(reason)
-    return OnnxRuntimeProgram({n.spec.name: _open_session(n, device, threads) for n in networks}, device, threads)
+    return OnnxRuntimeProgram({n.spec.name: _open_session(n, device, threads) for n in request.networks}, device, threads)
 
 
 class OnnxRuntimeProgram:
@@ -55,7 +55,10 @@ class OnnxRuntimeProgram:
 
     Attributes:
         summary: the vendor, its version and settings, in a few words.
+        tensors: None: it takes NumPy arrays alone.
     """
+
+    tensors = None
 
     def __init__(self, sessions: Mapping[str, Any], device: str, threads: int) -> None:
         import onnxruntime
@@ -109,20 +112,9 @@ def _open_session(network: Network, device: str, threads: int) -> Any:
         raise BackendError(f"onnxruntime {onnxruntime.__version__} cannot load network {name!r}: {error}") from error
     if kind == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
         raise MissingDependency(f"onnxruntime cannot use {device}: no driver, GPU or CUDA libraries for it; {_GET_CUDA}")
-    for side, specs, nodes in (
-        ("inputs", network.spec.inputs, session.get_inputs()),
-        ("outputs", network.spec.outputs, session.get_outputs()),
-    ):
-        _compare(network.spec, side, [(s.name, s.dtype, s.shape) for s in specs], nodes)
+    compare_tensors(network.spec, _described(session.get_inputs()), _described(session.get_outputs()), "the ONNX file")
     return session
 
 
-def _compare(spec: NetworkSpec, side: str, wanted: list[tuple[str, str, tuple[int | str, ...]]], nodes: Any) -> None:
-    """The graph's own account of its inputs or outputs must be that of the manifest; a dimension without a number fits any."""
-    found = [(node.name, _TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes]
-    same = [f[:2] for f in found] == [w[:2] for w in wanted]
-    for (_, _, sides), (_, _, shape) in zip(found, wanted, strict=False):
-        same &= len(sides) == len(shape)
-        same &= all(a == b or not isinstance(a, int) for a, b in zip(sides, shape, strict=False))
-    if not same:
-        raise BundleError(f"network {spec.name!r}: the ONNX file has the {side} {found}, the manifest says {wanted}")
+def _described(nodes: Any) -> list[tuple[str, str, tuple[int | str, ...]]]:
+    return [(node.name, _TYPES.get(node.type, node.type), tuple(node.shape)) for node in nodes]

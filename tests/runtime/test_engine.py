@@ -25,9 +25,9 @@ from posert import (
     PosertError,
     zoo,
 )
-from posert.backends import CANDIDATES, missing, survey
+from posert.backends import CANDIDATES, ON_REQUEST, missing, survey
 
-RUNNABLE = [candidate for candidate in CANDIDATES if missing(candidate) is None]
+RUNNABLE = [candidate for candidate in (*CANDIDATES, *ON_REQUEST) if missing(candidate) is None]
 
 
 @pytest.fixture(params=RUNNABLE, ids=lambda candidate: candidate.name)
@@ -44,6 +44,13 @@ def image(rng):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+class OnAnotherDevice:
+    """Something of another library in the memory of a GPU that is not there."""
+
+    def __dlpack_device__(self):
+        return (2, 63)
 
 
 def expected(image, estimator_offsets):
@@ -125,6 +132,7 @@ class TestBackendContract:
             ("estimator", lambda x: {"image": x[0]}, r"got float32 of shape \(3, 256, 192\)"),
             ("estimator", lambda x: {"image": x[:, :, :-1]}, "255"),
             ("estimator", lambda x: {"image": np.resize(x, (9, 3, 256, 192))}, "at most 8"),
+            ("estimator", lambda x: {"image": OnAnotherDevice()}, "takes NumPy arrays, got a CUDA tensor|lies on"),
         ],
     )
     def test_bad_input(self, engine, image, network, change, match):
@@ -155,7 +163,8 @@ def test_what_was_opened(tiny_estimator_bundle):
         assert (engine.backend, engine.precision) == ("onnxruntime", "fp32")
         assert "tiny-estimator" in repr(engine)
         lines = engine.explain().splitlines()
-        assert [line.partition(":")[0] for line in lines] == [candidate.name for candidate in CANDIDATES]
+        assert [line.partition(":")[0] for line in lines] == [candidate.name for candidate in (*CANDIDATES, *ON_REQUEST)]
+        assert lines[-1] == "torch-cpu: on request: backend='torch'"
         assert sum(": chosen: onnxruntime" in line for line in lines) == 1
 
 
@@ -202,6 +211,7 @@ def test_zoo(monkeypatch, tmp_path, tiny_estimator_bundle):
         ({"backend": "openvino", "device": "cuda"}, InputError, "does not run on"),
         ({"precision": "fp16"}, NoVariantError, "no variant for onnxruntime fp16 .* it has onnxruntime fp32"),
         ({"backend": "tensorrt"}, NoVariantError, "no tensorrt backend"),
+        ({"backend": "torch", "precision": "fp16"}, NoVariantError, "no variant for torch fp16"),
         ({"backend": "openvino", "device": "cpu"}, NoVariantError, "no openvino backend"),
     ],
 )
