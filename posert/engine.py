@@ -211,13 +211,11 @@ def _as_tensors(inputs: Mapping[str, Any], device: str | None) -> dict[str, Any]
     others = [name for name, value in inputs.items() if not _is_tensor(value)]
     if others:
         raise InputError(f"inputs must be NumPy arrays or CUDA tensors, all of them; {others} are no CUDA tensors, others are")
-    tensors = {name: tensor(value) for name, value in inputs.items()}
-    for name, value in tensors.items():
-        if str(value.device) != device:
-            raise InputError(
-                f"the engine runs on {device}, input {name!r} lies on {value.device}; move it there: tensor.to({device!r})"
-            )
-    return tensors
+    for name, value in inputs.items():
+        place = f"cuda:{value.__dlpack_device__()[1]}"
+        if place != device:
+            raise InputError(f"the engine runs on {device}, input {name!r} lies on {place}; give tensor.to({device!r})")
+    return {name: tensor(value) for name, value in inputs.items()}
 
 
 def _dtype(value: Any) -> str:

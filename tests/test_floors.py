@@ -54,6 +54,8 @@ ROOMS = {
     "posert.transfer": HEAVY | SCREEN | {"posert.cli"},
     "posert.backends.onnxruntime": (HEAVY - {"onnxruntime"}) | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
     "posert.backends.torch": HEAVY | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
+    "posert.backends.tensorrt": HEAVY | SCREEN | {"posert.engine", "posert.ops", "posert.builders"} | PIPELINES,
+    "posert.backends.tensorrt_rtx": HEAVY | SCREEN | {"posert.engine", "posert.ops", "posert.builders"} | PIPELINES,
     "posert.backends.device": HEAVY | SCREEN | {"posert.engine", "posert.ops"} | PIPELINES,
     "posert.nvidia": HEAVY | SCREEN | {"cv2", "numpy"} | PIPELINES,
     "posert.builders": HEAVY | SCREEN | {"cv2", "filelock", "posert.ops", "posert.engine"} | PIPELINES,

@@ -116,7 +116,7 @@ CANDIDATES = (
 ON_REQUEST = (Candidate("torch-cuda", "torch", "cuda"), Candidate("torch-cpu", "torch", "cpu"))
 """Tried only where their backend is asked for by name, in this order."""
 
-_MODULES = {"onnxruntime": "posert.backends.onnxruntime", "torch": "posert.backends.torch"}
+_MODULES = {name: f"posert.backends.{name}" for name in ("tensorrt", "tensorrt_rtx", "onnxruntime", "torch")}
 
 JUDGED_BY_GRAPH = frozenset({"tensorrt", "tensorrt_rtx", "torch"})
 """Backends that run a bundle's ONNX files as they are, so that any variant's gate, which judged those files, speaks for them.

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ONE_CAPTURE = threading.Lock()
-"""Captures take turns: each begins by waiting for the whole device, which CUDA refuses while another stream is captured."""
+"""Captures take turns, with each other and with whoever waits for the whole device: CUDA refuses that while a stream is captured,
+and each capture begins with it."""
 
 
 class Replay(Protocol):
@@ -87,24 +88,35 @@ class CudaDevice:
         """Let a stream wait for what has been put on another one so far."""
         stream.wait_stream(other)
 
-    def used_on(self, tensor: Tensor, stream: Any) -> None:
-        """Do not give the memory to others before what has been put on a stream so far is done."""
-        tensor.record_stream(stream)
+    def event(self, stream: Any) -> Any:
+        """A mark behind what has been put on a stream so far."""
+        return stream.record_event()
+
+    def wait_for(self, stream: Any, event: Any) -> None:
+        """Let a stream wait for a mark."""
+        stream.wait_event(event)
 
     def synchronize(self, stream: Any | None = None) -> None:
-        """Let the host wait for a stream, or for all of the device's work."""
+        """Let the host wait for a stream, or for all of the device's work, which cannot be while a stream is captured."""
         import torch
 
-        if stream is None:
-            torch.cuda.synchronize(self._device)
-        else:
+        if stream is not None:
             stream.synchronize()
+            return
+        with _ONE_CAPTURE:
+            torch.cuda.synchronize(self._device)
+
+    def selected(self) -> AbstractContextManager[Any]:
+        """A context in which this is torch's current device."""
+        import torch
+
+        return torch.cuda.device(self._device)
 
     def capturing(self) -> bool:
         """Whether the current stream is being captured in a graph."""
         import torch
 
-        with torch.cuda.device(self._device):
+        with self.selected():
             return bool(torch.cuda.is_current_stream_capturing())
 
     def capture(self, stream: Any, work: Callable[[], None]) -> Replay:
@@ -113,7 +125,7 @@ class CudaDevice:
 
         graph = torch.cuda.CUDAGraph()
         capture = torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local")
-        with _ONE_CAPTURE, torch.cuda.device(self._device), capture:
+        with _ONE_CAPTURE, self.selected(), capture:
             work()
         return graph
 
@@ -131,7 +143,7 @@ class CudaDevice:
         import torch
 
         try:
-            with torch.cuda.device(self._device):
+            with self.selected():
                 yield
         except torch.OutOfMemoryError as error:
             raise GpuMemoryError(out_of_memory(self.name, what, str(error))) from error

@@ -6,6 +6,7 @@ import copy
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,11 +28,19 @@ from posert import (
 )
 from posert.backends import CANDIDATES, ON_REQUEST, missing, survey
 
+CAN_PLAY = all(map(find_spec, ("torch", "onnx", "filelock")))
+PLAYED = [candidate for candidate in CANDIDATES if "tensorrt" in candidate.backend and CAN_PLAY]
+"""Run with the vendor's package and the GPU played by fakes, so that the code between them is seen; see fake_tensorrt."""
+
 RUNNABLE = [candidate for candidate in (*CANDIDATES, *ON_REQUEST) if missing(candidate) is None]
 
 
-@pytest.fixture(params=RUNNABLE, ids=lambda candidate: candidate.name)
-def engine(request, tiny_estimator_bundle):
+@pytest.fixture(params=[*RUNNABLE, *PLAYED], ids=lambda candidate: candidate.name)
+def engine(request, tiny_estimator_bundle, monkeypatch):
+    if request.param in PLAYED:
+        import fake_tensorrt
+
+        fake_tensorrt.install(monkeypatch, request.param.backend)
     with Engine.open(tiny_estimator_bundle, backend=request.param.backend, device=request.param.device) as engine:
         yield engine
 
@@ -147,7 +156,7 @@ class TestBackendContract:
     def test_wrong_networks(self, request, engine, tmp_path, estimator_document, tiny_estimator_onnx):
         options = {"backend": engine.backend, "device": engine.device}
         broken = Bundle.write(tmp_path / "a.posert", estimator_document, {"estimator.onnx": b"not an ONNX file"})
-        with pytest.raises(BackendError, match="cannot load network 'estimator'"):
+        with pytest.raises(BackendError, match=r"(cannot load|could not build) network 'estimator'"):
             Engine.open(broken.path, **options)
         document = copy.deepcopy(estimator_document)
         document["networks"][0]["outputs"].append({"name": "more", "dtype": "float32", "shape": ["N", 1]})
@@ -210,7 +219,7 @@ def test_zoo(monkeypatch, tmp_path, tiny_estimator_bundle):
         ({"device": 0}, InputError, "no device"),
         ({"backend": "openvino", "device": "cuda"}, InputError, "does not run on"),
         ({"precision": "fp16"}, NoVariantError, "no variant for onnxruntime fp16 .* it has onnxruntime fp32"),
-        ({"backend": "tensorrt"}, NoVariantError, "no tensorrt backend"),
+        ({"backend": "tensorrt"}, MissingDependency, "tensorrt is not installed|driver"),
         ({"backend": "torch", "precision": "fp16"}, NoVariantError, "no variant for torch fp16"),
         ({"backend": "openvino", "device": "cpu"}, NoVariantError, "no openvino backend"),
     ],
@@ -227,9 +236,10 @@ def test_cuda_is_never_replaced_by_the_cpu(tiny_estimator_bundle):
     for options in ({"device": "cuda"}, {"device": "cuda:1", "backend": "onnxruntime"}):
         with pytest.raises(MissingDependency, match="pip install 'onnxruntime-gpu") as caught:
             Engine.open(tiny_estimator_bundle, **options)
-        verdict, reason = str(caught.value).splitlines()
+        verdict, *reasons = str(caught.value).splitlines()
         assert "device 'cuda" in verdict
-        assert reason.startswith("  onnxruntime-cuda: ")
+        assert reasons[-1].startswith("  onnxruntime-cuda: ")
+        assert len(reasons) == (1 if "backend" in options else 3)
 
 
 def test_a_cuda_build_without_a_gpu(tiny_estimator_bundle, monkeypatch):

@@ -89,5 +89,5 @@ def test_a_bundle_without_plans_shows_none(tiny_estimator_bundle: Path) -> None:
 
 
 def test_a_plan_alone_runs_nothing(write: Any) -> None:
-    with pytest.raises(NoVariantError, match="no tensorrt_rtx backend"):
-        Engine.open(write(plan()).path, backend="tensorrt_rtx")
+    with pytest.raises(NoVariantError, match="no variant for onnxruntime"):
+        Engine.open(write(plan()).path, backend="onnxruntime")
