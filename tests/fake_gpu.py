@@ -38,6 +38,8 @@ class FakeStream:
 
     def drain(self, until: int | None = None) -> None:
         with _LOCK:
+            if until is not None and self.done >= until:
+                return
             if self.captured is not None:
                 raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
             while self.queue and (until is None or self.done < until):
@@ -141,9 +143,11 @@ class FakeDevice(CudaDevice):
         if stream is not None:
             stream.drain()
             return
-        with _ONE_CAPTURE:
-            for one in [self.default, *self.streams]:
-                one.drain()
+        with _ONE_CAPTURE, _LOCK:
+            streams = [self.default, *self.streams]
+            while any(one.queue for one in streams):  # in turn, so that what is not ordered gets mixed up
+                for one in reversed(streams):
+                    one.drain(one.done + 1)
 
     def capturing(self) -> bool:
         return self.current().captured is not None

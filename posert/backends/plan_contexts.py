@@ -129,8 +129,8 @@ class ContextPool:
 
     def close(self) -> None:
         """Drop all contexts, once the device is done with them."""
-        self._device.synchronize()
         with self._lock:
             self._closed = True
-            self._idle.clear()
-            self._lent.clear()
+        self._device.synchronize()
+        self._idle.clear()
+        self._lent.clear()

@@ -104,10 +104,10 @@ class GraphPool:
 
     def close(self) -> None:
         """Drop all graphs, once the device is done with them."""
-        self._device.synchronize()
         with self._lock:
             self._closed = True
-            self._idle.clear()
+        self._device.synchronize()
+        self._idle.clear()
 
 
 def empty_like(specs: Any, batch: int, device: CudaDevice) -> dict[str, Tensor]:

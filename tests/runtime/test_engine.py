@@ -35,9 +35,14 @@ PLAYED = [candidate for candidate in CANDIDATES if "tensorrt" in candidate.backe
 RUNNABLE = [candidate for candidate in (*CANDIDATES, *ON_REQUEST) if missing(candidate) is None]
 
 
-@pytest.fixture(params=[*RUNNABLE, *PLAYED], ids=lambda candidate: candidate.name)
+@pytest.fixture(
+    params=[
+        *(pytest.param(c, marks=pytest.mark.gpu if c.device == "cuda" else (), id=c.name) for c in RUNNABLE),
+        *(pytest.param(c, id=f"{c.name} played") for c in PLAYED),
+    ]
+)
 def engine(request, tiny_estimator_bundle, monkeypatch):
-    if request.param in PLAYED:
+    if "played" in request.node.callspec.id:
         import fake_tensorrt
 
         fake_tensorrt.install(monkeypatch, request.param.backend)

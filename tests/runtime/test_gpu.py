@@ -1,0 +1,215 @@
+"""Every backend that runs on a GPU, on the GPU: parity, streams, threads, graphs. ``pytest -m gpu`` takes minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from posert import Engine, InputError, zoo
+from posert.backends import CANDIDATES, ON_REQUEST, missing
+from posert.backends.plan_program import GRAPHS
+
+pytestmark = pytest.mark.gpu
+
+ON_GPU = [candidate.backend for candidate in (*CANDIDATES, *ON_REQUEST) if candidate.device == "cuda"]
+WITH_TENSORS = [backend for backend in ON_GPU if backend != "onnxruntime"]
+PLANS = [backend for backend in ON_GPU if backend.startswith("tensorrt")]
+LATE = 100_000_000  # cycles that a producer is late by: some 50 ms
+EXTRA = sorted((Path(__file__).resolve().parents[2] / "zoo-extra").glob("*.posert"))
+SHAPE = (3, 256, 192)
+
+
+@pytest.fixture
+def backend(request: Any) -> str:
+    name: str = request.param
+    candidate = next(c for c in (*CANDIDATES, *ON_REQUEST) if (c.backend, c.device) == (name, "cuda"))
+    reason = missing(candidate)
+    if reason is not None:
+        pytest.skip(reason)
+    return name
+
+
+on_gpu = pytest.mark.parametrize("backend", ON_GPU, indirect=True)
+with_tensors = pytest.mark.parametrize("backend", WITH_TENSORS, indirect=True)
+with_plans = pytest.mark.parametrize("backend", PLANS, indirect=True)
+
+
+@pytest.fixture
+def engine(backend: str, tiny_estimator_bundle: Path) -> Iterator[Engine]:
+    with Engine.open(tiny_estimator_bundle, backend=backend, device="cuda") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def truth(tiny_estimator_bundle: Path) -> Callable[[np.ndarray], np.ndarray]:
+    engine = Engine.open(tiny_estimator_bundle, backend="onnxruntime", device="cpu")
+    return lambda images: engine.session().run("estimator", {"image": images})["heatmaps"]  # type: ignore[no-any-return]
+
+
+def pictures(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (count, *SHAPE)).astype(np.float32)
+
+
+@on_gpu
+@pytest.mark.parametrize("name", [*zoo.names(), *map(str, EXTRA)], ids=lambda name: Path(name).stem)
+def test_every_model_agrees_with_the_cpu(backend: str, name: str) -> None:
+    """In float32, at every batch size and one between, within specs R-5."""
+    rng = np.random.default_rng(0)
+    with Engine.open(name, backend="onnxruntime", device="cpu") as one, Engine.open(name, backend=backend, device="cuda") as two:
+        first, second = one.session(), two.session()
+        for network in one.manifest.networks:
+            for batch in (*one.manifest.batch_sizes, 3):
+                inputs = {t.name: rng.uniform(-1, 1, (batch, *t.shape[1:])).astype(np.float32) for t in network.inputs}  # type: ignore[arg-type]
+                expected, found = first.run(network.name, inputs), second.run(network.name, inputs)
+                for output, values in expected.items():
+                    scale = max(1.0, float(np.abs(values).max()))
+                    assert np.isfinite(found[output]).all()
+                    assert float(np.abs(found[output] - values).max()) <= 1e-4 * scale, (network.name, batch, output)
+
+
+@with_tensors
+class TestTensors:
+    """CUDA tensors in, CUDA tensors out, in the order of the caller's stream."""
+
+    def test_nothing_goes_through_the_host(self, engine: Engine, truth: Any) -> None:
+        import torch
+
+        session = engine.session()
+        given = {count: torch.from_numpy(pictures(count)).cuda() for count in (1, 2, 8)}
+        for image in given.values():  # captures, compiles
+            session.run("estimator", {"image": image})
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            found = {count: session.run("estimator", {"image": image})["heatmaps"] for count, image in given.items()}
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        for count, result in found.items():
+            assert result.is_cuda
+            np.testing.assert_allclose(result.cpu().numpy(), truth(pictures(count)), atol=1e-5)
+
+    @pytest.mark.parametrize("count", [1, 2])
+    @pytest.mark.parametrize("on_default", [True, False])
+    def test_a_producer_that_is_late(self, engine: Engine, truth: Any, count: int, on_default: bool) -> None:
+        import torch
+
+        session, stream = engine.session(), torch.cuda.default_stream() if on_default else torch.cuda.Stream()
+        pinned = torch.from_numpy(pictures(count)).pin_memory()
+        with torch.cuda.stream(stream):
+            given = torch.zeros(pinned.shape, device="cuda")
+            for _ in range(3):
+                session.run("estimator", {"image": given})
+            stream.synchronize()
+            torch.cuda._sleep(LATE)
+            given.copy_(pinned, non_blocking=True)
+            found = session.run("estimator", {"image": given})["heatmaps"]
+            assert not stream.query(), "the host did not wait"
+            later = found * 2
+            given.fill_(7)
+            stream.synchronize()
+        np.testing.assert_allclose(later.cpu().numpy(), 2 * truth(pictures(count)), atol=2e-5)
+
+    def test_two_threads(self, engine: Engine, truth: Any) -> None:
+        import torch
+
+        def work(offset: int) -> float:
+            session, stream = engine.session(), torch.cuda.Stream()
+            worst = 0.0
+            with torch.cuda.stream(stream):
+                for seed in range(offset, offset + 20):
+                    images = pictures(1 + seed % 8, seed)
+                    torch.cuda._sleep(LATE // 50 * (seed % 3))
+                    found = session.run("estimator", {"image": torch.from_numpy(images).cuda()})["heatmaps"]
+                    worst = max(worst, float(np.abs(found.cpu().numpy() - truth(images)).max()))
+            return worst
+
+        with ThreadPoolExecutor(2) as pool:
+            assert max(pool.map(work, (0, 100))) < 1e-5
+
+    def test_in_a_graph_of_the_caller(self, engine: Engine, truth: Any) -> None:
+        import torch
+
+        session, given = engine.session(), torch.zeros((3, *SHAPE), device="cuda")
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                session.run("estimator", {"image": given})
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            found = session.run("estimator", {"image": given})["heatmaps"]
+        for seed in (1, 2):
+            given.copy_(torch.from_numpy(pictures(3, seed)))
+            graph.replay()
+            session.run("estimator", {"image": torch.zeros_like(given)})
+            torch.cuda.synchronize()
+            np.testing.assert_allclose(found.cpu().numpy(), truth(pictures(3, seed)), atol=1e-5)
+
+    def test_what_speaks_dlpack(self, engine: Engine, truth: Any) -> None:
+        import torch
+
+        class Foreign:
+            def __init__(self, tensor: Any) -> None:
+                self.tensor = tensor
+
+            def __dlpack__(self, **options: Any) -> Any:
+                return self.tensor.__dlpack__(**options)
+
+            def __dlpack_device__(self) -> Any:
+                return self.tensor.__dlpack_device__()
+
+        found = engine.session().run("estimator", {"image": Foreign(torch.from_numpy(pictures(2)).cuda())})["heatmaps"]
+        np.testing.assert_allclose(found.cpu().numpy(), truth(pictures(2)), atol=1e-5)
+
+    def test_strided_and_empty(self, engine: Engine, truth: Any) -> None:
+        import torch
+
+        double = torch.from_numpy(np.repeat(pictures(2), 2, 0)).cuda()[::2]
+        found = engine.session().run("estimator", {"image": double})["heatmaps"]
+        np.testing.assert_allclose(found.cpu().numpy(), truth(pictures(2)), atol=1e-5)
+        empty = engine.session().run("estimator", {"image": double[:0]})["heatmaps"]
+        assert (empty.is_cuda, tuple(empty.shape)) == (True, (0, 15, 32, 24))
+        with pytest.raises(InputError, match="float32"):
+            engine.session().run("estimator", {"image": double.half()})
+
+
+@with_plans
+class TestGraphs:
+    """CUDA graphs, which plans are replayed from."""
+
+    def test_equal_to_plain_launches(self, backend: str, monkeypatch: Any) -> None:
+        import torch
+
+        rng = np.random.default_rng(0)
+        results = []
+        for graphs in ("1", "0"):
+            monkeypatch.setenv(GRAPHS, graphs)
+            with Engine.open("cpm-s", backend=backend, device="cuda") as engine:
+                session, rng = engine.session(), np.random.default_rng(0)
+                (spec,) = engine.manifest.networks
+                shape: Any = spec.inputs[0].shape[1:]
+                runs = [torch.from_numpy(rng.uniform(-1, 1, (8, *shape)).astype(np.float32)).cuda() for _ in range(3)]
+                results.append([session.run(spec.name, {"image": image})["heatmaps"].cpu().numpy() for image in runs])
+                program: Any = engine._program
+                assert program.graphs == (graphs == "1"), "no capture failed"
+                assert bool(program.captured._idle) == program.graphs
+        np.testing.assert_allclose(results[0], results[1], atol=1e-5)
+
+    def test_a_second_start_finds_plans_and_kernels(self, backend: str, monkeypatch: Any, tmp_path: Path) -> None:
+        monkeypatch.setenv("POSERT_CACHE", str(tmp_path))
+        with Engine.open("cpm-s", backend=backend, device="cuda") as engine:
+            assert "plans built here" in engine.explain()
+        with Engine.open("cpm-s", backend=backend, device="cuda") as engine:
+            assert "plans from posert's cache" in engine.explain()
+
+
+@on_gpu
+def test_there_is_no_such_gpu(backend: str, tiny_estimator_bundle: Path) -> None:
+    from posert import MissingDependency
+
+    with pytest.raises(MissingDependency):
+        Engine.open(tiny_estimator_bundle, backend=backend, device="cuda:99")
