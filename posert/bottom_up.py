@@ -18,6 +18,7 @@ from posert.processing import Decoding
 from posert.separate_peaks import separate_peaks
 from posert.skeleton import Skeleton
 from posert.stopwatch import Stopwatch
+from posert.tensors import on_host
 from posert.types import Image, Poses
 
 
@@ -57,6 +58,7 @@ def find_everybody(
                 look(images, boxes[part], pre, workspace, watch, color=color, mirrored=mirrored, image_index=index[part])[0]
                 for mirrored in (False, True)[: 1 + flip_test]
             ]
+            looks = [{name: on_host(one) for name, one in found.items()} for found in looks]  # peaks are found on the CPU
             maps.append(_both(looks, manifest.skeleton))
         return np.concatenate(maps)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,8 +16,9 @@ from posert import backends, zoo
 from posert.backends import CANDIDATES, ON_REQUEST, Candidate, Program
 from posert.bundle import Bundle
 from posert.errors import BackendError, ExecutionError, InputError, MissingDependency, NoVariantError
-from posert.manifest import Manifest, NetworkSpec, TensorSpec
+from posert.manifest import Manifest, NetworkSpec
 from posert.paths import path_kind
+from posert.tensors import empty, is_tensor
 from posert.variants import Variant
 
 
@@ -30,6 +31,7 @@ class Engine:
         backend: the vendor that runs it, such as ``"onnxruntime"``.
         device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
         precision: of the variant that was chosen, such as ``"fp32"``.
+        cuda_device: the GPU whose tensors it takes, such as ``"cuda:0"``; None = it takes NumPy arrays alone.
     """
 
     def __init__(self, bundle: Bundle, program: Program, backend: str, precision: str, device: str, explanation: str) -> None:
@@ -39,6 +41,7 @@ class Engine:
         self.backend = backend
         self.precision = precision
         self.device = device
+        self.cuda_device = program.tensors
         self._program: Program | None = program
         self._explanation = explanation
 
@@ -172,12 +175,12 @@ class Session:
         spec = next((n for n in self.manifest.networks if n.name == network), None)
         if spec is None:
             raise InputError(f"no network {network!r}; the bundle has {[n.name for n in self.manifest.networks]}")
-        if isinstance(inputs, Mapping) and any(map(_is_tensor, inputs.values())):
+        if isinstance(inputs, Mapping) and any(map(is_tensor, inputs.values())):
             inputs = _as_tensors(inputs, self._device)
         batch = _check_inputs(spec, inputs, self.manifest.batch_sizes[-1])
         first = inputs[spec.inputs[0].name]
         if batch == 0:
-            return {t.name: _empty(t, first) for t in spec.outputs}
+            return {t.name: empty((0, *t.shape[1:]), t.dtype, first) for t in spec.outputs}  # type: ignore[arg-type]
         outputs: dict[str, Any]
         if isinstance(first, np.ndarray):
             outputs = self._runner.run(network, {name: np.ascontiguousarray(array) for name, array in inputs.items()})
@@ -190,14 +193,6 @@ class Session:
         return outputs
 
 
-def _is_tensor(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return False
-    from posert.ops._tensors import is_tensor
-
-    return is_tensor(value)
-
-
 def _as_tensors(inputs: Mapping[str, Any], device: str | None) -> dict[str, Any]:
     """Inputs of which some are CUDA tensors, all as torch's.
 
@@ -208,7 +203,7 @@ def _as_tensors(inputs: Mapping[str, Any], device: str | None) -> dict[str, Any]
 
     if device is None:
         raise InputError("this engine takes NumPy arrays, got a CUDA tensor: pass tensor.cpu().numpy(), or open it for the GPU")
-    others = [name for name, value in inputs.items() if not _is_tensor(value)]
+    others = [name for name, value in inputs.items() if not is_tensor(value)]
     if others:
         raise InputError(f"inputs must be NumPy arrays or CUDA tensors, all of them; {others} are no CUDA tensors, others are")
     for name, value in inputs.items():
@@ -223,19 +218,9 @@ def _dtype(value: Any) -> str:
     return str(value.dtype).removeprefix("torch.")
 
 
-def _empty(spec: TensorSpec, like: Any) -> Any:
-    """An output without items: an array, or a tensor where the inputs are."""
-    shape = (0, *(int(side) for side in spec.shape[1:]))
-    if isinstance(like, np.ndarray):
-        return np.empty(shape, spec.dtype)
-    import torch
-
-    return torch.empty(shape, dtype=getattr(torch, spec.dtype), device=like.device)
-
-
 def _check_inputs(spec: NetworkSpec, inputs: Mapping[str, Any], largest: int) -> int:
     """The batch size of inputs that are as the manifest says: all arrays, or all torch's tensors."""
-    tensors = isinstance(inputs, Mapping) and any(map(_is_tensor, inputs.values()))
+    tensors = isinstance(inputs, Mapping) and any(map(is_tensor, inputs.values()))
     names = [tensor.name for tensor in spec.inputs]
     if not isinstance(inputs, Mapping) or set(inputs) != set(names):
         given = sorted(map(str, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
@@ -328,6 +313,28 @@ def _load(bundle: Bundle, candidate: Candidate, variant: Variant, device: str, t
     networks = tuple(backends.Network(spec, bundle.read(spec.file), plans.get(spec.name)) for spec in specs)
     request = backends.LoadRequest(networks, variant.precision, bundle.manifest.batch_sizes, device, threads)
     return backends.load(candidate, request)
+
+
+def check_place(engine: Engine, images: Sequence[Any]) -> None:
+    """Refuse images that the engine cannot reach where they lie.
+
+    Args:
+        engine: that runs the networks.
+        images: checked images: arrays, or tensors on one device.
+
+    Raises:
+        InputError: they lie on another device.
+    """
+    if not images or isinstance(images[0], np.ndarray):
+        return
+    place = f"cuda:{images[0].__dlpack_device__()[1]}"
+    if engine.cuda_device is None:
+        raise InputError(
+            f"the images lie on {place}, and {engine!r} takes NumPy arrays: give image.cpu().numpy(), or open the model with a "
+            f"backend that runs there, such as backend='tensorrt_rtx', device={place!r}"
+        )
+    if place != engine.cuda_device:
+        raise InputError(f"the images lie on {place}, and {engine!r} runs on {engine.cuda_device}; move them there")
 
 
 def open_for(

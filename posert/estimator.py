@@ -9,16 +9,16 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from posert.detection import Detection, Detector
-from posert.engine import Engine, Session, open_for
+from posert.engine import Engine, Session, check_place, open_for
 from posert.errors import InputError
 from posert.images import Color, assign_boxes, check_color, check_images, whole_boxes
 from posert.scales import check_scales
 from posert.scores import calibrated
 from posert.skeleton import Skeleton, get_skeleton
 from posert.stopwatch import Stopwatch
+from posert.tensors import empty
 from posert.types import Image, Images, Poses
 
 FIND_EVERYBODY = ("paf",)
@@ -124,7 +124,8 @@ class Estimator:
         makes no difference to the result.
 
         Args:
-            images: uint8 (N, H, W, 3), or a list of N uint8 arrays (H, W, 3) of any sizes. N may be 0.
+            images: uint8 (N, H, W, 3), or a list of N uint8 arrays (H, W, 3) of any sizes. N may be 0. CUDA tensors on the
+                engine's device are looked at where they lie; only maps or joints come to the host (docs/gpu.md).
             boxes: where the people are, as x0, y0, x1, y1 in pixels with edges: (0, 0, W, H) is the whole image. None: where the
                 detector says; without one, each image is one person. (N, 4): one box for each image; a list of N arrays
                 (n_i, 4): any number for each image. Boxes may reach beyond the image, but must not lie wholly outside. They
@@ -145,6 +146,7 @@ class Estimator:
 
         color = check_color(color)
         arrays = check_images(images)
+        check_place(self.engine, arrays)
         watch = Stopwatch()
         self._local.stage_ms = watch.stage_ms
         if self.finds_everybody:
@@ -190,13 +192,15 @@ class Estimator:
         poses.keypoints[..., 2] = calibrated(poses.keypoints[..., 2], *manifest.postprocess.calibration)
         return poses.convert(self.skeleton)
 
-    def _workspace(self, count: int) -> tuple[Session, NDArray[np.float32]]:
-        """The calling thread's session, and its input buffer for `count` people."""
-        local = self._local
+    def _workspace(self, count: int, image: Any) -> tuple[Session, Any]:
+        """The calling thread's session, and its input buffer for `count` people, beside the image."""
+        local, size = self._local, self.engine.manifest.preprocess.size
         if not hasattr(local, "session"):
             local.session = self.engine.session()
+        if not isinstance(image, np.ndarray):  # torch keeps the memory itself, in the order of the stream
+            return local.session, empty((count, 3, *size), "float32", image)
         if len(getattr(local, "buffer", ())) < count:
-            local.buffer = np.empty((count, 3, *self.engine.manifest.preprocess.size), np.float32)
+            local.buffer = np.empty((count, 3, *size), np.float32)
         return local.session, local.buffer[:count]
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from posert.errors import InputError
 from posert.geometry import check_boxes
+from posert.tensors import is_tensor
 from posert.types import Image, Images
 
 Color = Literal["rgb", "bgr"]
@@ -19,28 +20,51 @@ def check_images(images: Any, name: str = "images") -> list[Image]:
     """Return a batch of images as a list of views.
 
     Args:
-        images: uint8 (N, H, W, 3), or a list of uint8 (H, W, 3) of any sizes, at least 1 x 1. N may be 0.
+        images: uint8 (N, H, W, 3), or a list of uint8 (H, W, 3) of any sizes, at least 1 x 1. N may be 0. Arrays, or CUDA
+            tensors: all on one device, which become torch's and stay where they are.
         name: what to call it in an error.
 
     Raises:
         InputError: wrong type, dtype or rank, or an image without pixels; the message names the image.
     """
     wanted = f"{name} must be uint8 (N, H, W, 3), or a list of uint8 (H, W, 3)"
-    if not isinstance(images, (np.ndarray, list, tuple)):
+    if is_tensor(images) or (isinstance(images, (list, tuple)) and any(map(is_tensor, images))):
+        images = _on_one_device(images, wanted)
+    if not isinstance(images, (np.ndarray, list, tuple)) and not is_tensor(images):
         images = _as_array(images, wanted)
-    if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[-1] == 3:
-        raise InputError(f"{wanted}; got one array of shape {images.shape}: for a single image give image[None]")
-    if isinstance(images, np.ndarray) and images.ndim != 4:
-        raise InputError(f"{wanted}; got an array of shape {images.shape}")
+    if not isinstance(images, list | tuple) and images.ndim == 3 and images.shape[-1] == 3:
+        raise InputError(f"{wanted}; got one array of shape {tuple(images.shape)}: for a single image give image[None]")
+    if not isinstance(images, list | tuple) and images.ndim != 4:
+        raise InputError(f"{wanted}; got an array of shape {tuple(images.shape)}")
     result = []
     for index, image in enumerate(images):
-        array = image if isinstance(image, np.ndarray) else _as_array(image, f"{wanted}; image {index}")
-        if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-            raise InputError(f"{wanted}; image {index} is {array.dtype} of shape {array.shape}")
-        if array.size == 0:
-            raise InputError(f"image {index} of {name} has no pixels: its shape is {array.shape}")
+        array = image if isinstance(image, np.ndarray) or is_tensor(image) else _as_array(image, f"{wanted}; image {index}")
+        dtype = str(array.dtype).removeprefix("torch.")
+        if dtype != "uint8" or array.ndim != 3 or array.shape[2] != 3:
+            raise InputError(f"{wanted}; image {index} is {dtype} of shape {tuple(array.shape)}")
+        if 0 in array.shape:
+            raise InputError(f"image {index} of {name} has no pixels: its shape is {tuple(array.shape)}")
         result.append(array)
     return result
+
+
+def _on_one_device(images: Any, wanted: str) -> Any:
+    """CUDA tensors as torch's: one of all images, or a list.
+
+    Raises:
+        InputError: some are arrays, or they lie on several devices.
+    """
+    from posert.ops._tensors import tensor
+
+    if not isinstance(images, list | tuple):
+        return tensor(images)
+    if not all(map(is_tensor, images)):
+        raise InputError(f"{wanted}; some are CUDA tensors and some are not: give one kind")
+    tensors = [tensor(image) for image in images]
+    devices = sorted({str(image.device) for image in tensors})
+    if len(devices) > 1:
+        raise InputError(f"{wanted}, on one device; they lie on {' and '.join(devices)}")
+    return tensors
 
 
 def _as_array(value: Any, wanted: str) -> NDArray[Any]:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from posert import tensors
 from posert.engine import Session
 from posert.images import Color
 from posert.processing import Preprocess
 from posert.stopwatch import Stopwatch
 from posert.types import Image
 
-Workspace = Callable[[int], tuple[Session, NDArray[np.float32]]]
-"""From a number of crops to a session and its input buffer for so many."""
+Workspace = Callable[[int, Any], tuple[Session, Any]]
+"""From a number of crops, and one of the images, to a session and its input buffer for so many: a tensor if the image is one."""
 
 
 def look(
@@ -45,11 +46,12 @@ def look(
         image_index: int64 (M,): the image of each box; by default one box an image.
 
     Returns:
-        The network's outputs by name, and float32 (M, 2, 3): from the outputs' pixels to image pixels.
+        The network's outputs by name, tensors where the images are, and float32 (M, 2, 3): from the outputs' pixels to image
+        pixels.
     """
     from posert.ops import crop_resize
 
-    session, buffer = workspace(len(boxes))
+    session, buffer = workspace(len(boxes), images[0])
     options: dict[str, Any] = {
         "fill": pre.fill,
         "channels": "rgb" if color == pre.channels else "bgr",
@@ -57,13 +59,13 @@ def look(
     }
     size = turned(pre.size, turns)
     with watch.step("crop"):
-        crops = buffer if not turns else np.empty((*buffer.shape[:2], *size), np.float32)
+        crops = buffer if not turns else tensors.empty((*buffer.shape[:2], *size), "float32", buffer)
         _, transforms = crop_resize(images, boxes, size, pre.mean, pre.scale, flip=mirrored, out=crops, **options)
         if turns:
-            buffer[...] = np.rot90(crops, turns, (2, 3))
+            buffer[...] = tensors.turned(crops, turns)
     with watch.step("network"):
         outputs = session.run("estimator", {"image": buffer})
-    return {name: np.rot90(maps, -turns, (2, 3)) for name, maps in outputs.items()} if turns else outputs, transforms
+    return {name: tensors.turned(maps, -turns) for name, maps in outputs.items()} if turns else outputs, transforms
 
 
 def turned(size: tuple[int, int], turns: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from posert.manifest import Manifest
 from posert.ops import decode_heatmaps
 from posert.scales import resample_maps, scale_boxes
 from posert.stopwatch import Stopwatch
+from posert.tensors import on_host, packed
 from posert.types import Image
 
 _MAPS = ("heatmaps", "occlusion")
@@ -103,10 +104,10 @@ def _find(
         batch = People(people.images[first:last], crops[part], index[part] - first, 1.0, people.color)
         maps = _average(batch, manifest, workspace, watch, looks, turns)
         with watch.step("decode"):
-            heatmaps, transforms = np.ascontiguousarray(maps["heatmaps"]), box_transforms(crops[part], (height, width))
-            decode_heatmaps(heatmaps, post.method, stride=post.stride, transforms=transforms, out=keypoints[part])
+            heatmaps, transforms = packed(maps["heatmaps"]), box_transforms(crops[part], (height, width))
+            keypoints[part] = on_host(decode_heatmaps(heatmaps, post.method, stride=post.stride, transforms=transforms))
             if occlusion is not None:
-                occlusion[part] = np.clip(maps["occlusion"].max((2, 3)), 0, 1)
+                occlusion[part] = np.clip(on_host(maps["occlusion"]).max((2, 3)), 0, 1)
     return keypoints, occlusion
 
 
@@ -144,7 +145,9 @@ def _maps(
             turns=turns,
             image_index=batch.image_index,
         )
-        return {name: found[name][:, : len(flip)] for name in found if name in _MAPS}
+        maps = {name: found[name][:, : len(flip)] for name in found if name in _MAPS}
+        # What is averaged, is averaged on the host; the maps of a single look stay where they are.
+        return maps if looks == Looks(rotation_test=looks.rotation_test) else {name: on_host(one) for name, one in maps.items()}
 
     maps = once(mirrored=False)
     if looks.flip_test:

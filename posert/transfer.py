@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from posert.engine import Engine, open_for
+from posert.engine import Engine, check_place, open_for
 from posert.errors import InputError
 from posert.estimator import Estimator, check_batch_sizes
 from posert.geometry import check_keypoints, fit_aspect, person_boxes, to_box
@@ -19,6 +19,7 @@ from posert.images import Color, check_color, check_images, whole_boxes
 from posert.people import find_people
 from posert.redrawing import Drawn, Redrawing, open_redrawing
 from posert.stopwatch import Stopwatch
+from posert.tensors import empty, reversed_channels
 from posert.types import Image, Images, Poses, TransferBatch, TransferResult
 
 _SAME_ASPECT = 0.02
@@ -108,7 +109,8 @@ class Transfer:
         without boxes is in pixels of the source image, and so lands where it is there.
 
         Args:
-            batch: N source images, N target poses and, if known, N source poses; or a dict with those keys. N may be 0.
+            batch: N source images, N target poses and, if known, N source poses; or a dict with those keys. N may be 0. Images
+                that are CUDA tensors, on the engine's device, stay there, and give CUDA tensors (docs/gpu.md).
             color: channel order of the source images and of the result, ``"rgb"`` or ``"bgr"``.
 
         Returns:
@@ -122,6 +124,7 @@ class Transfer:
         """
         batch, color = TransferBatch.of(batch), check_color(color)
         images = check_images(batch.source, "source")
+        check_place(self.engine, images)
         keypoints, frames = self._frame(batch.target)
         watch = Stopwatch()
         boxes, joints = self._locate(images, batch.source_pose, color, watch)
@@ -131,7 +134,7 @@ class Transfer:
             prepared = self._prepare(images[part], boxes[part], None if joints is None else joints[part], color, watch)
             return prepared, np.arange(len(images[part]))
 
-        return self._draw(sources, target, color, watch)
+        return self._draw(sources, target, color, watch, _like(images))
 
     def prepare(self, source: Images, source_pose: Poses | None = None, *, color: Color = "rgb") -> PreparedSource:
         """Do once what depends on the source alone: find the person, cut it out, bring it into the network's range; of Unseen
@@ -149,13 +152,14 @@ class Transfer:
             InputError: images or poses cannot be used, or no person was found in an image; the message names which.
         """
         images, color = check_images(source, "source"), check_color(color)
+        check_place(self.engine, images)
         if source_pose is not None and (not isinstance(source_pose, Poses) or len(source_pose) != len(images)):
             raise InputError(
                 f"source_pose must be None or posert.Poses with one pose for each of the {len(images)} source images"
             )
         watch = Stopwatch()
         boxes, joints = self._locate(images, source_pose, color, watch)
-        return PreparedSource(self, self._prepare(images, boxes, joints, color, watch), boxes, color)
+        return PreparedSource(self, self._prepare(images, boxes, joints, color, watch), boxes, color, _like(images))
 
     def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:
         """Run a grey picture through all steps once for each batch size, so that the first real run is as fast as the next ones.
@@ -225,7 +229,7 @@ class Transfer:
             pictures, _ = crop_resize(images, boxes, pre.size, pre.mean, pre.scale, fill=pre.fill, channels=channels)
         return self._redrawing().prepare(pictures, joints, watch)
 
-    def _draw(self, sources: _Sources, target: NDArray[np.float32], color: Color, watch: Stopwatch) -> TransferResult:
+    def _draw(self, sources: _Sources, target: NDArray[np.float32], color: Color, watch: Stopwatch, like: Any) -> TransferResult:
         """Run the networks on all people, batch after batch.
 
         Args:
@@ -233,20 +237,21 @@ class Transfer:
             target: (N, K, 3) in network pixels.
             color: channel order of the result.
             watch: adds up the steps.
+            like: one of the sources' images: the result is a tensor where it is one.
         """
         manifest, redrawing = self.engine.manifest, self._redrawing()
         height, width = manifest.preprocess.size
         count, largest = len(target), manifest.batch_sizes[-1]
-        images = np.empty((count, height, width, 3), np.uint8)
-        coarse = np.empty_like(images) if redrawing.has_coarse else None
-        drawn = Drawn(images, coarse, np.empty((count, height, width), np.uint8))
+        images = empty((count, height, width, 3), "uint8", like)
+        coarse = empty((count, height, width, 3), "uint8", like) if redrawing.has_coarse else None
+        drawn = Drawn(images, coarse, empty((count, height, width), "uint8", like))
         for start in range(0, count, largest):
             part = slice(start, min(start + largest, count))
             prepared, index = sources(part)
             redrawing.draw(prepared, index, target[part], drawn.part(part), watch)
         if color != manifest.preprocess.channels:
-            images = np.ascontiguousarray(images[..., ::-1])
-            coarse = None if coarse is None else np.ascontiguousarray(coarse[..., ::-1])
+            images = reversed_channels(images)
+            coarse = None if coarse is None else reversed_channels(coarse)
         return TransferResult(images, coarse, drawn.mask, watch.stage_ms)
 
     def _redrawing(self) -> Redrawing:
@@ -268,6 +273,11 @@ def odd_images(images: list[Image], size: tuple[int, int]) -> list[int]:
     return [i for i, image in enumerate(images) if abs(image.shape[1] / image.shape[0] / aspect - 1) > _SAME_ASPECT]
 
 
+def _like(images: list[Image]) -> Any:
+    """One of the images, or an array if there are none."""
+    return images[0] if images else np.zeros(0, np.uint8)
+
+
 class PreparedSource:
     """N source people, ready to be drawn in any number of poses; from `Transfer.prepare`. Threads may share it.
 
@@ -275,8 +285,9 @@ class PreparedSource:
         boxes: float32 (N, 4): the part of each source image that is seen, as x0, y0, x1, y1 in pixels.
     """
 
-    def __init__(self, transfer: Transfer, sources: Any, boxes: NDArray[np.float32], color: Color) -> None:
+    def __init__(self, transfer: Transfer, sources: Any, boxes: NDArray[np.float32], color: Color, like: Any) -> None:
         """Use `Transfer.prepare`."""
+        self._like = like
         self.boxes = boxes
         self._transfer = transfer
         self._sources = sources
@@ -300,7 +311,11 @@ class PreparedSource:
             ExecutionError: the network failed.
         """
         points, index = self._place(target, source_index)
-        return self._transfer._draw(lambda part: (self._sources, index[part]), points, self._color, Stopwatch())
+
+        def sources(part: slice) -> tuple[Any, NDArray[np.int64]]:
+            return self._sources, index[part]
+
+        return self._transfer._draw(sources, points, self._color, Stopwatch(), self._like)
 
     def backgrounds(self) -> NDArray[np.uint8] | None:
         """The sources without their people, uint8 (N, H, W, 3) at the network's size; None of models that make no such thing."""
@@ -336,7 +351,7 @@ class PreparedSource:
 
         levels = to_uint8(pictures)
         same = self._color == self._transfer.engine.manifest.preprocess.channels
-        return levels if same else np.ascontiguousarray(levels[..., ::-1])
+        return levels if same else reversed_channels(levels)
 
     def _place(
         self, target: Poses | NDArray[np.float32], source_index: ArrayLike | None

@@ -170,7 +170,7 @@ class TransferBatch:
 
 @dataclass(frozen=True, eq=False)
 class TransferResult:
-    """What `Transfer.run` returns.
+    """What `Transfer.run` returns: arrays, or CUDA tensors where the source images were.
 
     Attributes:
         images: uint8 (N, H, W, 3): the re-posed people, at the network's size.

@@ -15,7 +15,7 @@ from posert.stopwatch import Stopwatch
 
 @dataclass(frozen=True)
 class Drawn:
-    """Where results go, all of M poses.
+    """Where results go, all of M poses: arrays, or CUDA tensors where the sources' pictures are.
 
     Attributes:
         images: uint8 (M, H, W, 3), in the network's channel order.
@@ -33,7 +33,10 @@ class Drawn:
 
 
 class Redrawing(Protocol):
-    """A model's networks and what lies between them. One instance belongs to one thread."""
+    """A model's networks and what lies between them. One instance belongs to one thread.
+
+    Pictures are arrays, or all CUDA tensors; joints and indices are arrays, and what is explained is.
+    """
 
     needs_joints: bool
     """Whether it must know where the source's joints are."""
@@ -44,7 +47,7 @@ class Redrawing(Protocol):
         """Do what depends on the sources alone.
 
         Args:
-            pictures: float32 (N, 3, H, W), as the network takes them.
+            pictures: float32 (N, 3, H, W), as the network takes them: an array or a CUDA tensor.
             joints: float32 (N, K, 3), in pixels of the pictures; None where they are not needed.
             watch: measures the steps.
 
@@ -85,10 +88,3 @@ def open_redrawing(manifest: Manifest, session: Session) -> Redrawing:
     from posert.redrawing.pg2 import PG2Redrawing
 
     return PG2Redrawing(manifest, session)
-
-
-def taken(array: NDArray[Any], index: NDArray[np.int64]) -> NDArray[Any]:
-    """``array[index]``; a view without copies where all indices are the same, as in a video of one person."""
-    if len(index) and (index == index[0]).all():
-        return np.broadcast_to(array[index[0]], (len(index), *array.shape[1:]))
-    return array[index]

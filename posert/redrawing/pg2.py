@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from posert.manifest import Manifest
 from posert.ops import pose_mask, rasterize_discs, to_uint8
 from posert.redrawing import Drawn
 from posert.stopwatch import Stopwatch
+from posert.tensors import beside, empty, on_host, taken
 
 
 class PG2Redrawing:
@@ -48,23 +51,32 @@ class PG2Redrawing:
                 to_uint8(outputs["coarse"], out=drawn.coarse)
         with watch.step("mask"):
             size = self.manifest.preprocess.size
-            pose_mask(target, size, radius=post.mask_radius, closing=post.mask_closing, out=drawn.mask[:, None])
+            joints = beside(target, drawn.mask)
+            pose_mask(joints, size, radius=post.mask_radius, closing=post.mask_closing, out=drawn.mask[:, None])
 
     def explain(
         self, sources: NDArray[np.float32], index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
     ) -> dict[str, NDArray[np.float32]]:
         """The source, the discs of all joints, the first stage, what the second adds, and the result."""
         planes, outputs = self._run(sources, index, target, watch)
+        sources, planes, outputs = on_host(sources), on_host(planes), {name: on_host(one) for name, one in outputs.items()}
         found = {"source": sources[index], "pose": np.repeat(planes[:, 3:].max(1, keepdims=True), 3, 1)}
         if self.has_coarse:
             found |= {"coarse": outputs["coarse"], "difference": outputs["image"] - outputs["coarse"]}
         return found | {"image": outputs["image"]}
 
     def _run(
-        self, sources: NDArray[np.float32], index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
-    ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
+        self, sources: Any, index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
+    ) -> tuple[Any, dict[str, Any]]:
         """The network's input, which the next run overwrites, and its outputs."""
         count, pre = len(target), self.manifest.preprocess
+        if not isinstance(sources, np.ndarray):  # torch keeps the memory itself, in the order of the stream
+            with watch.step("rasterize"):
+                batch = empty((count, 3 + len(self.manifest.skeleton), *pre.size), "float32", sources)
+                batch[:, :3] = taken(sources, index)
+                rasterize_discs(beside(target, sources), pre.size, pre.radius, out=batch[:, 3:])
+            with watch.step("network"):
+                return batch, self.session.run("generator", {"input": batch})
         if len(self._input) < count:
             self._input, self._discs = self._buffers(count)
         batch, discs = self._input[:count], self._discs[:count]

@@ -12,8 +12,9 @@ from posert.errors import InputError
 from posert.manifest import Manifest
 from posert.ops import composite, part_masks, part_transforms, rasterize_gaussians, warp_parts
 from posert.ops.limb_priors.parts import PART_NAMES
-from posert.redrawing import Drawn, taken
+from posert.redrawing import Drawn
 from posert.stopwatch import Stopwatch
+from posert.tensors import beside, empty, joined, on_host, taken
 
 POSE_SIGMA = 3.5
 """Of the pose maps' Gaussians, in pixels of a picture 256 pixels high (specs K3)."""
@@ -68,19 +69,19 @@ class UnseenRedrawing:
         """Cut the people into parts, and fill the backgrounds."""
         if joints is None:
             raise InputError("Unseen Poses must know where the source's joints are")
-        parts = np.empty((len(pictures), 11, *pictures.shape[2:]), np.float32)
-        backgrounds = np.empty_like(pictures)
+        parts = empty((len(pictures), 11, *pictures.shape[2:]), "float32", pictures)
+        backgrounds = empty(tuple(pictures.shape), "float32", pictures)
         largest = self.manifest.batch_sizes[-1]
         for start in range(0, len(pictures), largest):
             part = slice(start, start + largest)
             with watch.step("rasterize"):
-                maps = pose_maps(joints[part], pictures.shape[2:])
+                maps = pose_maps(beside(joints[part], pictures), tuple(pictures.shape[2:]))
             with watch.step("segmentation"):
                 logits = self.session.run("segmentation", {"image": pictures[part], "pose": maps})["logits"]
             with watch.step("part_masks"):
                 part_masks(logits, joints[part], power=self.manifest.postprocess.part_power, out=parts[part])
                 shown = parts[part, :1]
-                masked = np.concatenate([pictures[part] * shown, shown], 1)
+                masked = joined([pictures[part] * shown, shown])
             with watch.step("background"):
                 backgrounds[part] = self.session.run("background", {"image": masked, "pose": maps})["background"]
         return Sources(pictures, joints, parts, backgrounds)
@@ -95,7 +96,7 @@ class UnseenRedrawing:
             transforms = part_transforms(target, np.ascontiguousarray(taken(sources.joints, index)))
             moved = warp_parts(taken(sources.pictures, index), taken(sources.parts, index)[:, 1:], transforms[:, 1:])
         with watch.step("rasterize"):
-            maps = pose_maps(target, self.manifest.preprocess.size)
+            maps = pose_maps(beside(target, moved), self.manifest.preprocess.size)
         with watch.step("foreground"):
             height, width = self.manifest.preprocess.size
             inputs = {"image": moved.reshape(len(target), -1, height, width), "pose": maps}
@@ -109,13 +110,15 @@ class UnseenRedrawing:
         layers = self.layers(sources, index, target, watch)
         with watch.step("composite"):
             composite(layers.foregrounds, taken(sources.backgrounds, index), layers.masks, as_uint8=True, out=drawn.images)
-            np.greater_equal(layers.masks[:, 0], 0.5, out=drawn.mask, casting="unsafe")
+            drawn.mask[...] = layers.masks[:, 0] >= 0.5
 
     def explain(
         self, sources: Sources, index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
     ) -> dict[str, NDArray[np.float32]]:
         """The source, its parts in colours, every part where the target has it, the foreground, its mask, the background, all."""
         layers = self.layers(sources, index, target, watch)
+        sources = Sources(*map(on_host, (sources.pictures, sources.joints, sources.parts, sources.backgrounds)))
+        layers = Layers(*map(on_host, (layers.moved, layers.foregrounds, layers.masks)))
         backgrounds = taken(sources.backgrounds, index)
         found = {
             "source": taken(sources.pictures, index),
@@ -133,7 +136,7 @@ def pose_maps(joints: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.
     """Gaussian maps of joints at half the size of a picture (specs K3).
 
     Args:
-        joints: (N, 14, 3): x, y in pixels of the picture, score.
+        joints: (N, 14, 3): x, y in pixels of the picture, score; an array or a CUDA tensor, which the maps then are, too.
         size: rows and columns of the picture.
 
     Returns:

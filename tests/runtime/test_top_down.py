@@ -53,7 +53,7 @@ def find(estimator_document):
         session, count = Session(otherwise), len(images)
         boxes = np.tile(np.float32([0, 0, 240, 240]), (count, 1))
         people = People(images, boxes, np.arange(count), 1.0, "rgb")
-        workspace = lambda number: (session, np.full((number, 3, 256, 192), np.nan, np.float32))  # noqa: E731
+        workspace = lambda number, image: (session, np.full((number, 3, 256, 192), np.nan, np.float32))  # noqa: E731
         return *find_in_boxes(people, manifest, workspace, Stopwatch(), looks), session.runs
 
     return run
