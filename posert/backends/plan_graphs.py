@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -44,13 +45,21 @@ class NetworkGraph:
             self._workspace = workspace(plan, profile, device)
             # A context of its own: a graph goes on using what its context held at the capture.
             self.context = Context(plan, profile, stream, vendor, device, fixed=True)
-            for _ in range(_WARM_UPS):
-                self._launch()
-            if not self.context.can_be_captured():
-                raise ExecutionError(f"{vendor.name} says that network {plan.spec.name!r} cannot be captured")
-            self._graph: Replay = device.capture(stream, self._launch)
+            try:
+                self._graph = self._capture(stream, vendor)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    device.synchronize(stream)  # the context is dropped now, and must not be running then
+                raise
             # A mark, and not the stream, is what later runs wait for: the stream may be in another capture by then.
             self._done = device.event(stream)
+
+    def _capture(self, stream: Any, vendor: Vendor) -> Replay:
+        for _ in range(_WARM_UPS):
+            self._launch()
+        if not self.context.can_be_captured():
+            raise ExecutionError(f"{vendor.name} says that network {self.plan.spec.name!r} cannot be captured")
+        return self._device.capture(stream, self._launch)
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Replay on the current stream, with inputs of the graph's batch; the outputs are fresh memory."""

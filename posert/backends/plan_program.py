@@ -125,7 +125,7 @@ class PlanRunner:
             except BackendError as error:
                 program.give_up_graphs(error)
             else:
-                with _given_back(program.captured, graph):
+                with self._given_back(program.captured, graph):
                     return graph.run(inputs)
         return self._launch(plan, batch, inputs)
 
@@ -140,7 +140,7 @@ class PlanRunner:
         with device.using(stream):
             context = self._program.contexts.take(plan, batch, stream)
             first = not context.batch
-            with _given_back(self._program.contexts, context):
+            with self._given_back(self._program.contexts, context):
                 context.launch(inputs, outputs, workspace(plan, context.profile, device))
         if around:
             device.wait(current, stream)
@@ -182,9 +182,16 @@ class PlanRunner:
                 self._device.synchronize(self._stream)
             raise
 
+    @contextlib.contextmanager
+    def _given_back(self, pool: Any, thing: Any) -> Iterator[None]:
+        """Give a context or graph back after its launch.
 
-@contextlib.contextmanager
-def _given_back(pool: Any, thing: Any) -> Iterator[None]:
-    """Give a context or graph back after its launch. After an error it is dropped: nobody knows what state it is in."""
-    yield
-    pool.give(thing)
+        After an error it is dropped, since nobody knows what state it is in, once nothing of it runs any more.
+        """
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._device.synchronize()
+            raise
+        pool.give(thing)
