@@ -144,7 +144,7 @@ CASES = {
     "estimate --model t.posert good.png -o out.json": "transfer",
     "estimate --model no-such-model good.png -o out.json": "no-such-model",
     ESTIMATE + "good.png --backend tensorflow -o out.json": "tensorflow",
-    ESTIMATE + "good.png --device cuda -o out.json": "cannot run here with device 'cuda'; onnxruntime-cuda: ",
+    ESTIMATE + "good.png --device cuda -o out.json": "cannot run here with device 'cuda'; tensorrt: ",
     "inspect cut.posert": "cut.posert",
     "inspect flipped.posert": "flipped.posert",
     "inspect absent.posert": "absent.posert",
