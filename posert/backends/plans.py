@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import platform
 import threading
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ _MEMORY_WORDS = ("out of memory", "outofmemory", "insufficient_gpu_memory")
 _DRIVER_WORDS = ("driver version is insufficient", "no cuda-capable device", "cuda initialization failure")
 
 
-class Vendor:
-    """One of the two packages: what they do differently. Subclasses import it.
+class Vendor(ABC):
+    """One of the two packages: what they do differently.
 
     Attributes:
         name: of the backend, ``"tensorrt"`` or ``"tensorrt_rtx"``.
@@ -57,15 +58,15 @@ class Vendor:
         """What all contexts of a plan share."""
         return None
 
+    @abstractmethod
     def create_context(self, engine: Any, state: Any, *, fixed: bool) -> Any:
         """A context without memory of its own, or None; `fixed` = it will only ever see one batch size."""
-        raise NotImplementedError
 
-    def keep(self, state: Any) -> None:
+    def keep(self, state: Any) -> None:  # noqa: B027 - a vendor may have nothing to keep
         """Keep on disk what makes the next start faster."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LoadedPlan:
     """A compiled network, ready for contexts.
 
@@ -116,15 +117,14 @@ def load_plan(network: Network, request: LoadRequest, vendor: Vendor, device: Cu
     with device.working(f"loading the plan of network {network.spec.name!r}"):
         hint = _REBUILD if network.plan is not None else _FRESH
         engine = deserialize(data, network.spec.name, vendor, device, hint)
-        plan = describe(engine, network.spec, vendor, origin, None)
+        plan = describe(engine, network.spec, vendor, origin)
         if plan.profiles[0][0] > 1 or plan.profiles[-1][2] < request.batch_sizes[-1]:
             taken = f"{plan.profiles[0][0]} to {plan.profiles[-1][2]}"
             raise PlanError(
                 f"the plan of network {network.spec.name!r} takes batches of {taken}, the bundle's reach from 1 to "
                 f"{request.batch_sizes[-1]}; {hint}"
             )
-        state = vendor.open_state(engine, hashlib.sha256(data).hexdigest(), device)
-    return LoadedPlan(plan.spec, engine, plan.profiles, plan.workspace, state, origin)
+        return replace(plan, state=vendor.open_state(engine, hashlib.sha256(data).hexdigest(), device))
 
 
 def _built(network: Network, request: LoadRequest, vendor: Vendor, device: CudaDevice) -> tuple[bytes, str]:
@@ -220,8 +220,8 @@ def refused(vendor: Vendor, device: CudaDevice, what: str, reason: str = "", hin
     return PlanError(f"{message}; {hint}") if hint else ExecutionError(message)
 
 
-def describe(engine: Any, spec: NetworkSpec, vendor: Vendor, origin: str, state: Any) -> LoadedPlan:
-    """Compare an engine with the manifest, and read its profiles.
+def describe(engine: Any, spec: NetworkSpec, vendor: Vendor, origin: str) -> LoadedPlan:
+    """Compare an engine with the manifest, and read its profiles; its contexts share nothing yet.
 
     Raises:
         BundleError: its inputs or outputs are not those of the manifest.
@@ -240,7 +240,7 @@ def describe(engine: Any, spec: NetworkSpec, vendor: Vendor, origin: str, state:
         least, best, most = (next(iter(shape)) for shape in engine.get_tensor_profile_shape(first, index))
         profiles.append((least, best, most))
     workspace = tuple(int(engine.get_device_memory_size_for_profile_v2(index)) for index in counts)
-    return LoadedPlan(spec, engine, tuple(profiles), workspace, state, origin)
+    return LoadedPlan(spec, engine, tuple(profiles), workspace, None, origin)
 
 
 def _ordered(found: list[Any], wanted: Any) -> list[Any]:

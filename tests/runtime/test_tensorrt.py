@@ -635,6 +635,31 @@ class TestTheFakeIsTrue:
         for kind in fake_tensorrt.DataType:
             assert np.dtype(real.nptype(getattr(real.DataType, kind.name))) == np.dtype(fake_tensorrt.nptype(kind))
 
+    def test_the_device(self) -> None:
+        """The played GPU has the real one's methods, and torch has what those call."""
+        from fake_gpu import FakeDevice
+
+        from posert.backends.device import CudaDevice
+
+        public = {name: function for name, function in vars(CudaDevice).items() if not name.startswith("_")}
+        assert len(public) > 10
+        for name, function in public.items():
+            assert list(inspect.signature(getattr(FakeDevice, name)).parameters) == list(
+                inspect.signature(function).parameters
+            ), name
+        assert {"cuda_graph", "stream", "capture_error_mode"} <= set(inspect.signature(torch.cuda.graph).parameters)
+        for name in ("synchronize", "wait_stream", "record_event", "wait_event"):
+            assert callable(getattr(torch.cuda.Stream, name))
+        for name in (
+            "is_current_stream_capturing",
+            "get_device_capability",
+            "get_device_name",
+            "current_stream",
+            "stream",
+            "device",
+        ):
+            assert callable(getattr(torch.cuda, name))
+
     def test_logger_and_runtime(self, real: Any) -> None:
         for level in ("INTERNAL_ERROR", "ERROR", "WARNING"):
             assert hasattr(real.ILogger, level)
