@@ -79,29 +79,21 @@ class NetworkGraph:
 
 
 class GraphPool:
-    """Graphs that nobody is using, by plan and batch. Threads may share it: as many are made as are launched at one moment."""
+    """Graphs that nobody is using, by plan and batch. Threads may share it: there are as many as were launched at one moment."""
 
-    def __init__(self, vendor: Vendor, device: CudaDevice) -> None:
-        self._vendor, self._device = vendor, device
+    def __init__(self, device: CudaDevice) -> None:
+        self._device = device
         self._lock = threading.Lock()
         self._idle: list[NetworkGraph] = []
         self._closed = False
 
-    def take_idle(self, plan: LoadedPlan, batch: int) -> NetworkGraph | None:
-        """A graph that is there, if there is one."""
+    def take(self, plan: LoadedPlan, batch: int) -> NetworkGraph | None:
+        """A graph of a batch, if there is one; give it back after the launch."""
         with self._lock:
             for index, graph in enumerate(self._idle):
                 if graph.plan is plan and graph.batch == batch:
                     return self._idle.pop(index)
         return None
-
-    def take(self, plan: LoadedPlan, batch: int, stream: Any) -> NetworkGraph:
-        """A graph that is there, or one that is captured now on a stream; give it back after the launch.
-
-        Raises:
-            BackendError: see `NetworkGraph`.
-        """
-        return self.take_idle(plan, batch) or NetworkGraph(plan, batch, stream, self._vendor, self._device)
 
     def give(self, graph: NetworkGraph) -> None:
         """Give a graph back. It may still be running: the next one to take it waits for that on the device."""

@@ -42,7 +42,7 @@ class PlanProgram:
         origins = " and ".join(dict.fromkeys(plan.origin for plan in plans.values()))
         version = f"{vendor.name} {vendor.module.__version__} ({vendor.cuda})"
         self.summary = f"{version}, {device.name} ({device.product}), plans {origins}"
-        self.contexts, self.captured = ContextPool(vendor, device), GraphPool(vendor, device)
+        self.contexts, self.captured = ContextPool(vendor, device), GraphPool(device)
         self._plans = dict(plans)
         self._lock = threading.Lock()
 
@@ -117,17 +117,29 @@ class PlanRunner:
 
     def _run(self, plan: LoadedPlan, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run on the current stream: from a graph, if the batch has one."""
-        program, batch = self._program, len(next(iter(inputs.values())))
-        if program.graphs and batch in program.batch_sizes:
-            try:
-                with self._device.working(f"capturing network {plan.spec.name!r}"):
-                    graph = program.captured.take(plan, batch, self._stream)
-            except BackendError as error:
-                program.give_up_graphs(error)
-            else:
-                with self._given_back(program.captured, graph):
-                    return graph.run(inputs)
-        return self._launch(plan, batch, inputs)
+        batch = len(next(iter(inputs.values())))
+        graph = self._graph(plan, batch)
+        if graph is None:
+            return self._launch(plan, batch, inputs)
+        with self._given_back(self._program.captured, graph):
+            return graph.run(inputs)
+
+    def _graph(self, plan: LoadedPlan, batch: int) -> NetworkGraph | None:
+        """A graph of the batch, captured now if there is none; None if there is to be none. To be given back."""
+        program = self._program
+        if not program.graphs or batch not in program.batch_sizes:
+            return None
+        idle = program.captured.take(plan, batch)
+        if idle is not None:
+            return idle
+        try:
+            with self._device.working(f"capturing network {plan.spec.name!r}"):
+                graph = NetworkGraph(plan, batch, self._stream, program.vendor, self._device)
+                program.vendor.keep(plan.state)
+                return graph
+        except BackendError as error:
+            program.give_up_graphs(error)
+            return None
 
     def _launch(self, plan: LoadedPlan, batch: int, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run kernel by kernel. TensorRT makes the default stream wait for the whole device, so the work goes around it."""
@@ -151,7 +163,7 @@ class PlanRunner:
     def _captured_by_caller(self, plan: LoadedPlan, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Put a launch into the caller's own graph, with a context that nobody else will use again."""
         device, batch = self._device, len(next(iter(inputs.values())))
-        graph: NetworkGraph | None = self._program.captured.take_idle(plan, batch)
+        graph = self._program.captured.take(plan, batch)
         if graph is not None:
             self._program.contexts.lend(graph)
         context = self._program.contexts.take_for_good(plan, batch) if graph is None else graph.context

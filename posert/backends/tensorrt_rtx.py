@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from posert.errors import BuildError, MissingDependency
 from posert.variants import Plan
 
 _GET = "install it with: pip install 'posert[gpu]'"
+_ONE_AT_A_TIME = threading.Lock()
 _DEFAULT = "default"
 _OLDEST_DEFAULT = (8, 0)
 _REASONS = {
@@ -129,13 +131,14 @@ class TensorRtRtx(Vendor):
 
         if state.name is None:
             return
-        found = state.cache.serialize()
-        data = b"" if found is None else bytes(found)
-        if data in (b"", state.kept):
-            return
         try:
-            PlanCache().store(state.name, data)
-            state.kept = data
+            with _ONE_AT_A_TIME:
+                found = state.cache.serialize()
+                data = b"" if found is None else bytes(found)
+                if data in (b"", state.kept):
+                    return
+                PlanCache().store(state.name, data)
+                state.kept = data
         except BuildError as error:
             state.name = None
             warnings.warn(f"kernels are compiled anew at every start: {error}", RuntimeWarning, stacklevel=2)

@@ -466,12 +466,13 @@ class TestRtx:
         world.validity = (EngineValidity.SUBOPTIMAL, found)
         Engine.open(tiny_estimator_bundle, backend="tensorrt_rtx").close()
 
-    def test_kernels_are_kept(self, world: World, tiny_estimator_bundle: Path) -> None:
-        with Engine.open(tiny_estimator_bundle, backend="tensorrt_rtx") as engine:
-            engine.session().run("estimator", {"image": pictures(2)})
-            engine.session().run("estimator", {"image": pictures(3)})
-        with Engine.open(tiny_estimator_bundle, backend="tensorrt_rtx"):
-            assert world.caches[-1].kernels == [b"kernel2", b"kernel3"]
+    def test_kernels_are_kept(self, world: World, engine: Engine, tiny_estimator_bundle: Path) -> None:
+        """Whether or not the engine that compiled them is ever closed."""
+        for count in (2, 3):
+            engine.session().run("estimator", {"image": pictures(count)})
+            with Engine.open(tiny_estimator_bundle, backend="tensorrt_rtx"):
+                assert world.caches[-1].kernels[-1] == f"kernel{count}".encode()
+        assert world.caches[-1].kernels == [b"kernel2", b"kernel3"]
         world.caches[-1].DRIVER = b"driver 2\n"  # type: ignore[misc]
         world.fails["deserialize"] = False
         with Engine.open(tiny_estimator_bundle, backend="tensorrt_rtx") as engine:
