@@ -149,6 +149,36 @@ class TestTensors:
             torch.cuda.synchronize()
             np.testing.assert_allclose(found.cpu().numpy(), truth(pictures(3, seed)), atol=1e-5)
 
+    def test_kernels_and_a_network_in_one_graph(self, engine: Engine) -> None:
+        """From pictures to joints: one launch for all of it."""
+        import torch
+
+        from posert import ops
+
+        rng, session = np.random.default_rng(0), engine.session()
+        frames = [torch.from_numpy(rng.integers(0, 256, (3, 300, 200, 3), np.uint8)).cuda() for _ in range(3)]
+        boxes = torch.tensor([[10.0, 5, 190, 295]] * 3, device="cuda")
+        given = frames[0].clone()
+
+        def joints() -> Any:
+            crops, transforms = ops.crop_resize(given, boxes, SHAPE[1:], 127.5, 1 / 127.5)
+            maps = session.run("estimator", {"image": crops})["heatmaps"][:, :14].contiguous()
+            return ops.decode_heatmaps(maps, "argmax", transforms=transforms)
+
+        stream, expected = torch.cuda.Stream(), []
+        with torch.cuda.stream(stream):
+            for frame in frames:
+                given.copy_(frame)
+                expected.append(joints().cpu())
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            found = joints()
+        for frame, wanted in zip(frames, expected, strict=True):
+            given.copy_(frame)
+            graph.replay()
+            torch.cuda.synchronize()
+            np.testing.assert_array_equal(found.cpu().numpy(), wanted.numpy())
+
     def test_what_speaks_dlpack(self, engine: Engine, truth: Any) -> None:
         import torch
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from posert import Engine, Estimator, InputError, Poses, Transfer, TransferBatch
+from posert.backends import CANDIDATES, ON_REQUEST, missing
 from posert.images import check_images
 from posert.ops import _tensors
 
@@ -32,12 +33,16 @@ def place(monkeypatch: Any) -> str:
     return "cpu"
 
 
-@pytest.fixture
-def open_engine(place: str) -> Iterator[Any]:
+@pytest.fixture(params=["torch"] if backends.INTERPRETED else ["torch", "tensorrt_rtx", "tensorrt"])
+def open_engine(request: Any, place: str) -> Iterator[Any]:
     engines = []
+    candidate = next(c for c in (*CANDIDATES, *ON_REQUEST) if (c.backend, c.device) == (request.param, place))
+    reason = missing(candidate)
+    if reason is not None:
+        pytest.skip(reason)
 
     def open_engine(name: Any) -> Engine:
-        engine = Engine.open(name, backend="torch", device=place)
+        engine = Engine.open(name, backend=request.param, device=place)
         if place == "cpu":
             engine.cuda_device = engine._program.tensors = "cuda:0"  # type: ignore[union-attr]
         engines.append(engine)
