@@ -298,7 +298,7 @@ class IExecutionContext:
         stream = device.stream_of(stream_handle)
         capturing = stream.captured is not None
         assert capturing or stream_handle == self._stream, "another stream than the profile was set on"
-        if self._profile is None or self.__unset():
+        if self._profile is None or self._unset():
             return _world.refuse("enqueueV3: not all shapes and addresses are set")
         batch = next(iter(self._shapes.values()))[0]
         if capturing and batch not in self.launched:
@@ -320,7 +320,7 @@ class IExecutionContext:
             cache.kernels.append(kernel)
         return True
 
-    def __unset(self) -> list[str]:
+    def _unset(self) -> list[str]:
         return [entry[1][0] for entry in self._engine._tensors if entry[1][0] not in self._addresses] + self.infer_shapes()
 
     def _compute(

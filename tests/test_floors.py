@@ -28,6 +28,7 @@ ROOMS = {
     "posert.manifest": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.processing": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.images": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
+    "posert.tensors": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.people": HEAVY | SCREEN | {"posert.cli"},
     "posert.bundle": HEAVY | SCREEN | {"cv2", "posert.ops", "posert.engine"} | PIPELINES,
     "posert.ops": HEAVY | SCREEN | {"cv2", "posert.bundle", "posert.engine"} | PIPELINES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import re
+import sys
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -314,7 +315,7 @@ class TestLoading:
         (request,) = world.built
         assert (request.precision, request.batch_sizes) == ("fp32", (1, 3, 8))
         assert request.compute_capabilities == (("8.9",) if backend == "tensorrt_rtx" else ())
-        version = fake_tensorrt.sys.modules[backend].__version__
+        version = sys.modules[backend].__version__
         assert (
             f"{backend}: chosen: {backend} {version} (cu13), cuda:0 (Pretended GPU), plans built here, fp32" in engine.explain()
         )
@@ -419,7 +420,7 @@ def carrying(tmp_path: Path, backend: str, estimator_document: dict[str, Any], t
     file = f"plans/{backend}.plan"
 
     def write(data: bytes | None = None, **changes: Any) -> Path:
-        version = fake_tensorrt.sys.modules[backend].__version__
+        version = sys.modules[backend].__version__
         needs = {
             **{"network": "estimator", "file": file, "version": version, "cuda": "cu13"},
             **{"system": platform.system(), "machine": platform.machine(), "compute_capabilities": ["8.9"]},
@@ -556,7 +557,7 @@ class TestWithoutAGpu:
 
     def test_an_old_tensorrt(self, monkeypatch: Any, tiny_estimator_bundle: Path) -> None:
         fake_tensorrt.install(monkeypatch, "tensorrt")
-        fake_tensorrt.sys.modules["tensorrt"].__version__ = "10.0.1"  # type: ignore[attr-defined]
+        sys.modules["tensorrt"].__version__ = "10.0.1"  # type: ignore[attr-defined]
         with pytest.raises(MissingDependency, match=r"tensorrt 10\.0\.1 is older than 10\.1"):
             Engine.open(tiny_estimator_bundle, backend="tensorrt")
 
