@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import threading
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,9 +15,6 @@ from posert.backends.device import CudaDevice, out_of_memory
 from posert.errors import BackendError, ExecutionError, GpuMemoryError, MissingDependency, PlanError
 from posert.manifest import NetworkSpec
 from posert.variants import Plan
-
-_ONE_LOAD = threading.Lock()
-"""The vendors take one log a process, so loads take turns: each must know which lines are its own."""
 
 _LINES = 6  # of the log in a message
 _KEPT = 1000  # lines of the log, at most, between two loads
@@ -175,9 +171,11 @@ def deserialize(data: bytes, name: str, vendor: Vendor, device: CudaDevice, hint
     Raises:
         BackendError: as of `load_plan`.
     """
+    from posert.builders.networks import ONE_AT_A_TIME
+
     log = listener(vendor)
-    with _ONE_LOAD:
-        del log.lines[:]
+    with ONE_AT_A_TIME:
+        log.lines.clear()
         try:
             runtime = vendor.module.Runtime(log)
         except (RuntimeError, TypeError) as error:  # what the binding makes of a null pointer
@@ -207,10 +205,12 @@ def refused(vendor: Vendor, device: CudaDevice, what: str, reason: str = "", hin
         vendor: the package.
         device: the GPU.
         what: it was to do, such as ``"load the plan of network 'estimator'"``.
-        reason: why, as far as it is known beside the end of its log.
+        reason: why, as far as it is known beside the end of its log, which is then forgotten: the next error has its own.
         hint: what to do if it is the plan's fault; without one it is not, and the network could not be run.
     """
-    said = "; ".join([*([reason] if reason else []), *listener(vendor).lines[-_LINES:]]) or "it gave no reason"
+    log = listener(vendor)
+    said = "; ".join([*([reason] if reason else []), *log.lines[-_LINES:]]) or "it gave no reason"
+    log.lines.clear()
     message = f"{vendor.name} {vendor.module.__version__} could not {what}: {said}"
     words = said.lower()
     if any(word in words for word in _MEMORY_WORDS):

@@ -14,8 +14,8 @@ from posert.builders import PlanRequest, Progress, ranges
 from posert.bundle import check_self_contained
 from posert.errors import BuildError, BundleError, MissingDependency
 
-_ONE_BUILD = threading.Lock()
-"""The vendors take one log a process, so builds take turns: each must know which lines are its own."""
+ONE_AT_A_TIME = threading.Lock()
+"""The vendors take one log a process, so builds and loads take turns: each must know which lines are its own."""
 
 _LINES = 12  # of the log in a message
 _HINTS = (
@@ -49,7 +49,7 @@ def compile_network(
     """
     check_self_contained(request.spec.name, request.onnx)
     log = listener(vendor)
-    with _ONE_BUILD:
+    with ONE_AT_A_TIME:
         log.lines.clear()
         monitor = _monitor(vendor, progress)
         builder = create_builder(vendor)

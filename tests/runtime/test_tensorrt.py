@@ -267,6 +267,12 @@ class TestFailures:
         world.said = "Error Code 2: OutOfMemory (Requested size was 536870912 bytes.)"
         with pytest.raises(GpuMemoryError, match=r"cuda:0 has too little memory left .*smaller batches.*536870912"):
             session.run("estimator", {"image": pictures(1)})
+        world.said = None
+        with pytest.raises(
+            ExecutionError, match="it gave no reason"
+        ) as caught:  # what was said of another failure is not said again
+            session.run("estimator", {"image": pictures(1)})
+        assert not isinstance(caught.value, GpuMemoryError)
         world.fails.clear()
         session.run("estimator", {"image": pictures(1)})
 
