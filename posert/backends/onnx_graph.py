@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OPSETS = range(18, 23)
+_ON_HOST = {"Pad": (1, 2, 3), "Resize": (1, 2, 3)}
+"""Operator -> inputs that say what is to be done, which are read on the host whatever their type."""
+
 _Attributes = Mapping[str, Any]
 _Operator = Callable[..., Any]
 
@@ -36,8 +39,8 @@ class _Step(NamedTuple):
 class Graph:
     """A network's operators in order, its weights on a device.
 
-    Whole numbers in the file (shapes, axes, bounds of slices) stay in the host's memory, where operators read them without
-    waiting for the device.
+    What operators read to know what to do (whole numbers such as shapes, axes and bounds of slices, factors of a resize) stays in
+    the host's memory: reading it from a GPU would make the host wait, and cannot be done in a graph capture.
 
     Attributes:
         inputs, outputs: names, in the order of the graph, with dtypes in torch's words and dimensions, a name for each open one.
@@ -60,7 +63,11 @@ class Graph:
         opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
         if opset not in OPSETS:
             raise BackendError(f"it is of ONNX opset {opset}; opsets {OPSETS[0]} to {OPSETS[-1]} are known")
-        constants = {tensor.name: _constant(tensor, device) for tensor in model.graph.initializer}
+        hosted = {name for node in model.graph.node for name in _settings(node)}
+        constants = {
+            tensor.name: _constant(tensor, torch.device("cpu") if tensor.name in hosted else device)
+            for tensor in model.graph.initializer
+        }
         self.inputs = [_described(value) for value in model.graph.input if value.name not in constants]
         self.outputs = [_described(value) for value in model.graph.output]
         self._steps: list[_Step] = []
@@ -88,6 +95,11 @@ class Graph:
                 for name in done:
                     del values[name]
         return {name: values[name] for name, _, _ in self.outputs}
+
+
+def _settings(node: NodeProto) -> list[str]:
+    """Inputs of a node that are read on the host."""
+    return [node.input[index] for index in _ON_HOST.get(node.op_type, ()) if index < len(node.input)]
 
 
 def _constant(tensor: Any, device: torch.device) -> Tensor:

@@ -114,12 +114,12 @@ def load_plan(network: Network, request: LoadRequest, vendor: Vendor, device: Cu
         hint = _REBUILD if network.plan is not None else _FRESH
         engine = deserialize(data, network.spec.name, vendor, device, hint)
         plan = describe(engine, network.spec, vendor, origin)
-        if plan.profiles[0][0] > 1 or plan.profiles[-1][2] < request.batch_sizes[-1]:
-            taken = f"{plan.profiles[0][0]} to {plan.profiles[-1][2]}"
-            raise PlanError(
-                f"the plan of network {network.spec.name!r} takes batches of {taken}, the bundle's reach from 1 to "
-                f"{request.batch_sizes[-1]}; {hint}"
-            )
+        covered = {batch for least, _, most in plan.profiles for batch in range(least, most + 1)}
+        refused_batches = set(range(1, request.batch_sizes[-1] + 1)) - covered
+        if refused_batches:
+            lacking, name = min(refused_batches), network.spec.name
+            reach = f"the bundle's reach from 1 to {request.batch_sizes[-1]}"
+            raise PlanError(f"the plan of network {name!r} takes no batch of {lacking}, and {reach}; {hint}")
         return replace(plan, state=vendor.open_state(engine, hashlib.sha256(data).hexdigest(), device))
 
 
@@ -144,17 +144,14 @@ def check_needs(needs: Plan, vendor: Vendor, device: CudaDevice) -> None:
     Raises:
         PlanError: it was; the message says what differs.
     """
-    version = vendor.module.__version__
+    version, system, machine = vendor.module.__version__, platform.system(), platform.machine()
+    wheel = vendor.name.replace("_", "-") + ("" if needs.cuda == "unknown" else f"-{needs.cuda}")
+    install = f"pip install {wheel}=={needs.version}"
     differences = [
-        (
-            needs.version,
-            version,
-            f"{vendor.name} {needs.version}",
-            f"{version} is installed: pip install {vendor.name}=={needs.version}",
-        ),
+        (needs.version, version, f"{vendor.name} {needs.version}", f"{version} is installed: {install}"),
         (needs.cuda, vendor.cuda, f"CUDA {needs.cuda}", f"the installed {vendor.name} is for {vendor.cuda}"),
-        (needs.system, platform.system(), needs.system, f"this is {platform.system()}"),
-        (needs.machine, platform.machine(), needs.machine, f"this is {platform.machine()}"),
+        (needs.system, system, needs.system, f"this is {system}"),
+        (needs.machine, machine, needs.machine, f"this is {machine}"),
     ]
     for wanted, found, meant, here in differences:
         if wanted != found:

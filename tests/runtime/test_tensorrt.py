@@ -349,11 +349,11 @@ class TestLoading:
     @pytest.mark.parametrize(
         ("change", "match"),
         [
-            ({"version": "10.9"}, r"built for tensorrt\w* 10\.9, and .* is installed: pip install tensorrt\w*==10\.9"),
+            ({"version": "10.9"}, r"built for tensorrt\w* 10\.9, and .* is installed: pip install tensorrt(-rtx)?-cu13==10\.9"),
             ({"cuda": "cu12"}, "built for CUDA cu12, and the installed .* is for cu13"),
             ({"system": "Windows"}, "built for Windows, and this is"),
             ({"machine": "aarch64"}, "built for aarch64, and this is"),
-            ({"profiles": [[1, 1, 1], [2, 3, 3]]}, "takes batches of 1 to 3, the bundle's reach from 1 to 8"),
+            ({"profiles": [[1, 1, 1], [2, 3, 3]]}, "takes no batch of 4, and the bundle's reach from 1 to 8"),
         ],
     )
     def test_plans_for_something_else(self, world: World, carrying: Any, backend: str, change: Any, match: str) -> None:

@@ -146,6 +146,22 @@ def test_every_model_agrees_with_onnxruntime(name: str, device: str) -> None:
                 assert float(np.abs(found[output] - values).max()) <= 1e-4 * scale, (network.name, output)
 
 
+@pytest.mark.parametrize("name", MODELS, ids=lambda name: Path(name).stem)
+def test_no_value_on_the_device_is_looked_at(name: str) -> None:
+    """Tensors of torch's meta device have none: a graph that looked at one, which makes the host wait for a GPU, would fail."""
+    meta, bundle = torch.device("meta"), Bundle.open(zoo.path(name) if name in zoo.names() else name)
+    for spec in bundle.manifest.networks:
+        inputs = {t.name: torch.empty((2, *t.shape[1:]), device=meta) for t in spec.inputs}  # type: ignore[arg-type]
+        found = Graph(bundle.read(spec.file), meta)(inputs)
+        assert {name: tuple(one.shape) for name, one in found.items()} == {t.name: (2, *t.shape[1:]) for t in spec.outputs}
+
+
+def test_nor_is_what_a_picture_is_filled_up_with() -> None:
+    meta = torch.device("meta")
+    data = model("Pad", {}, ["x", ints(0, 1, 0, 0, 0, 0, 2, 0), np.float32(7)])
+    assert Graph(data, meta)({"x": torch.empty(X, device=meta)})["a"].shape == (2, 5, 11, 6)
+
+
 @pytest.mark.parametrize(
     ("data", "match"),
     [
