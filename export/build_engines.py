@@ -3,6 +3,7 @@
 python export/build_engines.py                                         every model, into posert/zoo and zoo-extra
 python export/build_engines.py --models cpm-s --out build/bundles
 python export/build_engines.py --backend tensorrt_rtx --precision fp16   every model with its plans, into engines; needs no GPU
+python export/build_engines.py --backend tensorrt_rtx --precision int8 --calibration people   estimators only
 """
 
 from __future__ import annotations
@@ -30,10 +31,23 @@ from export import parity, recipes  # noqa: E402
 from export.cost import multiply_accumulates  # noqa: E402
 from export.onnx_export import export_onnx, tensor_specs  # noqa: E402
 from export.precision import imitate  # noqa: E402
+from export.quantisation import ENOUGH  # noqa: E402
 from posert import Bundle, Engine, builders  # noqa: E402
-from posert.errors import PosertError  # noqa: E402
+from posert.errors import InputError, PosertError  # noqa: E402
 from posert.manifest import NetworkSpec  # noqa: E402
 from posert.media.images import list_images, read_image  # noqa: E402
+
+NO_INT8 = (
+    "int8 is for estimators, whose keypoints survive small differences in their maps; a transfer model's output is the picture "
+    "itself, where each rounding is seen; build it in fp16"
+)
+
+NO_USE = {
+    "fp16": "computes half precision in float32 with casts in between, and the fp32 bundles hold half-precision weights already",
+    "bf16": "has no such convolutions",
+    "int8": "takes longer for this graph than for fp32: it does not fuse such convolutions with their rounding",
+}
+"""What ONNX Runtime on a CPU does with the precisions that are refused for it (docs/tensorrt.md)."""
 
 STEPS = ("export", "gate", "build", "write")
 EMBEDDED, EXTRA, ENGINES = ROOT / "posert" / "zoo", ROOT / "zoo-extra", ROOT / "engines"
@@ -53,6 +67,7 @@ class Precision(str, Enum):
     fp32 = "fp32"
     fp16 = "fp16"
     bf16 = "bf16"
+    int8 = "int8"
 
 
 @dataclass(frozen=True)
@@ -84,18 +99,31 @@ class Target:
 
 
 def build(
-    name: str, weights: Path | None, target: Target, pictures: list[NDArray[np.uint8]], out: Path | None, progress: Any
+    name: str,
+    weights: Path | None,
+    target: Target,
+    pictures: list[NDArray[np.uint8]],
+    out: Path | None,
+    progress: Any,
+    calibration: list[NDArray[np.uint8]] | None = None,
 ) -> dict[str, Any]:
     """Export one model, judge it, compile it, and write its bundle; return the row for the table.
+
+    `pictures` are those that it is judged on; int8 measures its ranges on those of `calibration`, or on the same.
 
     The networks are first written to a temporary folder and opened by the engine that users will open them with; the bundle takes
     its place in `out`, or where the zoo has it, only once the gate is passed and every plan is built.
     """
     recipe = recipes.load(name, weights)
+    if target.precision == "int8" and recipe.manifest["task"] != "estimation":
+        raise InputError(f"{name}: {NO_INT8}")
     progress("export")
-    document, files = _export(recipe, target.precision)
+    typical = pictures if calibration is None else calibration
+    document, files = _export(recipe, target.precision, typical)
     progress("gate")
     report = _judge(recipe, target, document, files, pictures)
+    if target.precision == "int8":
+        report["calibration_images"] = len(typical)
     variant: dict[str, Any] = {"backend": target.backend, "precision": target.precision, "parity": report}
     progress("build")
     if target.compiled:
@@ -109,12 +137,13 @@ def build(
     return {"name": name, "report": report, "bytes": bundle.path.stat().st_size}
 
 
-def _export(recipe: recipes.Recipe, precision: str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest without its variants, and the ONNX files."""
+def _export(recipe: recipes.Recipe, precision: str, typical: list[NDArray[np.uint8]]) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest without its variants, and the ONNX files; int8 measures its ranges on `typical` pictures."""
     networks, files = [], {}
+    calibration = parity.prepare_inputs(recipe, typical) if precision == "int8" else {}
     for network in recipe.networks:
         examples = {key: torch.zeros(2, *shape) for key, shape in network.inputs.items()}
-        data = export_onnx(network.exported, examples, network.outputs, precision)
+        data = export_onnx(network.exported, examples, network.outputs, precision, calibration.get(network.name))
         inputs, outputs = tensor_specs(data)
         file = f"{network.name}.onnx"
         files[file] = data
@@ -190,9 +219,19 @@ def _table(rows: list[dict[str, Any]], variant: str) -> Table:
 
 
 def main(
-    models: Annotated[list[str] | None, typer.Option(help="Models to build, repeatable; default: all of them.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Option(help="Models to build, repeatable; default: all of them, for int8 all estimators.")
+    ] = None,
     backend: Annotated[Backend, typer.Option(help="Backend to build for; tensorrt needs the GPU.")] = Backend.onnxruntime,
-    precision: Annotated[Precision, typer.Option(help="Precision of the networks.")] = Precision.fp32,
+    precision: Annotated[
+        Precision, typer.Option(help="Precision of the networks; all but fp32 need a backend that compiles.")
+    ] = Precision.fp32,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"Folder of pictures of people that int8 measures its ranges on; {ENOUGH} are enough. Default: --images."
+        ),
+    ] = None,
     compute_capability: Annotated[
         list[str] | None, typer.Option(help="GPUs to build plans for, such as 8.6, repeatable; default: all usual ones.")
     ] = None,
@@ -211,38 +250,47 @@ def main(
     plan cache (docs/tensorrt.md): a second run takes them from there.
     """
     console, errors = Console(), Console(stderr=True)
-    chosen = models or list(recipes.names())
+    chosen = models or list(recipes.estimators() if precision == Precision.int8 else recipes.names())
     target = Target(backend.value, precision.value, tuple(compute_capability or ()), workspace << 20, level)
-    _refuse_bad_options(chosen, weights, target)
+    _refuse_bad_options(chosen, weights, target, calibration)
     try:
         if target.compiled:
             builders.check(target.backend, target.compute_capabilities)
         for embedded in (True, False):
             target.folder(out, embedded).mkdir(parents=True, exist_ok=True)
-        pictures = [read_image(path) for path in list_images(images)]
+        pictures, typical = ([read_image(path) for path in list_images(folder)] for folder in (images, calibration or images))
     except (PosertError, OSError) as error:
         errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
-    rows = _build_all(chosen, weights, target, pictures, out, console, errors)
+    rows = _build_all(chosen, weights, target, pictures, out, console, errors, typical)
     console.print(_table(rows, f"{target.backend} {target.precision}"))
     places = sorted({str(target.folder(out, embedded)) for embedded in (True, False)})
     console.print(
         f"compared on {len(pictures)} pictures of {images}; bundles in {' and '.join(places)}", highlight=False, soft_wrap=True
     )
+    if target.precision == "int8":
+        hint = "" if len(typical) >= ENOUGH else f"; {ENOUGH} are enough, and fewer may be too few: --calibration FOLDER"
+        console.print(f"calibrated on {len(typical)} pictures of {calibration or images}{hint}", highlight=False, soft_wrap=True)
     if any("error" in row for row in rows):
         raise typer.Exit(1)
 
 
-def _refuse_bad_options(chosen: list[str], weights: Path | None, target: Target) -> None:
+def _refuse_bad_options(chosen: list[str], weights: Path | None, target: Target, calibration: Path | None) -> None:
     if weights is not None and len(chosen) != 1:
         raise typer.BadParameter(f"--weights belongs to one model, but {len(chosen)} are to be built; add --models NAME")
     unknown = sorted(set(chosen) - set(recipes.names()))
     if unknown:
         raise typer.BadParameter(f"unknown models {', '.join(unknown)}; known: {', '.join(recipes.names())}")
-    if not target.compiled and target.precision == "bf16":
+    if not target.compiled and target.precision != "fp32":
         raise typer.BadParameter(
-            "--precision bf16 needs --backend tensorrt_rtx or tensorrt: ONNX Runtime has no such convolutions"
+            f"--precision {target.precision} needs --backend tensorrt_rtx or tensorrt: "
+            f"on a CPU, ONNX Runtime {NO_USE[target.precision]}"
         )
+    transfer = sorted(set(chosen) - set(recipes.estimators())) if target.precision == "int8" else []
+    if transfer:
+        raise typer.BadParameter(f"{', '.join(transfer)}: {NO_INT8}")
+    if calibration is not None and target.precision != "int8":
+        raise typer.BadParameter(f"--calibration is for int8, and --precision is {target.precision}; add --precision int8")
     if not target.compiled and target.compute_capabilities:
         raise typer.BadParameter(f"--compute-capability is for plans, and {target.backend} has none; add --backend tensorrt_rtx")
     if not 1 <= target.workspace >> 20 <= 1 << 20:
@@ -259,6 +307,7 @@ def _build_all(
     out: Path | None,
     console: Console,
     errors: Console,
+    calibration: list[NDArray[np.uint8]],
 ) -> list[dict[str, Any]]:
     """A row for every model, with an `error` where it failed; the bar shows where the work is."""
     rows: list[dict[str, Any]] = []
@@ -271,7 +320,7 @@ def _build_all(
                 bar.update(task, description=f"{name}: {step}", completed=i * len(STEPS) + STEPS.index(step) + share)
 
             try:
-                rows.append(build(name, weights, target, pictures, out, progress))
+                rows.append(build(name, weights, target, pictures, out, progress, calibration))
             except PosertError as error:
                 errors.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
                 rows.append({"name": name, "error": error})

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import helper
 from torch import Tensor, nn
 
 from export.precision import convert
+from export.quantisation import quantise
 from export.storage import store_half
 from posert.errors import BuildError
 
@@ -30,21 +32,30 @@ _REFUSED = {
 }
 
 
-def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str], precision: str = "fp32") -> bytes:
+def export_onnx(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    outputs: Sequence[str],
+    precision: str = "fp32",
+    calibration: Mapping[str, NDArray[np.float32]] | None = None,
+) -> bytes:
     """Export a module whose batch dimension is dynamic.
 
     Args:
         module: what to export; it is put into evaluation mode.
         inputs: example inputs by name, float32 with a batch of at least 2, in the order of the module's arguments.
         outputs: names of what the module returns, in order.
-        precision: of the tensors inside, see `export.precision`; inputs and outputs are float32.
+        precision: of the tensors inside, see `export.precision`, or int8, see `export.quantisation`; inputs and outputs are
+            float32.
+        calibration: typical inputs by name, which int8 measures its ranges on; nothing else needs them.
 
     Returns:
-        A serialised ONNX model of opset 18 (22 for bf16). Weights that half precision holds exactly are stored so, and widened by
-        a Cast that runtimes fold when they load the file. Names of modules and source files, which torch records, are taken out.
+        A serialised ONNX model of opset 18 (22 for bf16, 19 for int8). Weights that half precision holds exactly are stored so,
+        and widened by a Cast that runtimes fold when they load the file. Names of modules and source files, which torch
+        records, are taken out.
 
     Raises:
-        InputError: no such precision.
+        InputError: no such precision, or int8 without calibration.
         BuildError: the graph is invalid, of another opset, cannot be of that precision, or holds an operator that runtimes read
             differently.
     """
@@ -67,7 +78,11 @@ def export_onnx(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequen
     model = onnx.load_model_from_string(buffer.getvalue())
     _clean(model)
     _check(model)
-    model = convert(model, precision)
+    if precision == "int8":
+        with _quiet(), contextlib.redirect_stdout(io.StringIO()):
+            model = quantise(model, calibration or {})
+    else:
+        model = convert(model, precision)
     _clean(model)
     store_half(model.graph)
     _name_batch(model.graph)

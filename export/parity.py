@@ -17,8 +17,9 @@ from posert.people import find_people
 from posert.redrawing.unseen import pose_maps
 from posert.skeleton import convert_keypoints
 
-TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2, "bf16": 3e-2}
-"""Largest absolute difference on outputs of unit scale, by precision (specs R-5)."""
+TOLERANCE = {"fp32": 1e-4, "fp16": 3e-2, "bf16": 3e-2, "int8": 6e-2}
+"""Largest absolute difference on outputs of unit scale, by precision (specs R-5). It is silent on int8, whose joints have to
+agree as those of half precision do, and whose maps may differ by twice as much."""
 
 KEYPOINT_TOLERANCE = 0.5
 """Largest distance of decoded keypoints in heatmap cells (specs R-5)."""

@@ -30,7 +30,8 @@ KEPT = (
 )
 """Operators that stay float32, besides those that the converter itself leaves alone."""
 
-_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul", "DequantizeLinear")
+"""Layers with weights, and what makes weights of integers."""
 
 _HALF = np.finfo(np.float16)
 

@@ -77,6 +77,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in MODELS.glob("*.toml")))
 
 
+def estimators() -> tuple[str, ...]:
+    """Names of the models that find keypoints."""
+    return tuple(name for name in names() if tomllib.loads((MODELS / f"{name}.toml").read_text())["task"] == "estimation")
+
+
 def load(name: str, weights: Path | None = None) -> Recipe:
     """Read a model's description and weights.
 

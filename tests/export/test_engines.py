@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ import typer  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 from export import build_engines, parity  # noqa: E402
-from posert import BuildError, Bundle, builders  # noqa: E402
+from export.quantisation import quantise  # noqa: E402
+from export.storage import widen  # noqa: E402
+from posert import BuildError, Bundle, InputError, builders  # noqa: E402
 from posert.media.images import list_images, read_image  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +110,66 @@ def test_what_cannot_be_built_is_said_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+@rtx
+def test_int8_is_calibrated_judged_and_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the zoo's own file, whose weights are widened, in place of an export; one batch size is enough here."""
+    model = onnx.load_from_string(Bundle.open(ROOT / "posert" / "zoo" / "cpm-s.posert").read("estimator.onnx"))
+    widen(model.graph)
+
+    def export(module: Any, examples: Any, outputs: Any, precision: str, calibration: Any) -> bytes:
+        assert precision == "int8"
+        assert calibration["image"].shape == (3, 3, 224, 160)
+        return bytes(quantise(model, calibration).SerializeToString())
+
+    load = build_engines.recipes.load
+    monkeypatch.setattr(build_engines, "export_onnx", export)
+    monkeypatch.setattr(build_engines.recipes, "load", lambda *arguments: replace(load(*arguments), batch_sizes=(2,)))
+    monkeypatch.setenv("POSERT_CACHE", str(tmp_path / "cache"))
+    target = replace(TARGET, precision="int8")
+    work = ("cpm-s", None, target, PICTURES[:2], tmp_path / "out", lambda step, share=0.0: None, PICTURES[2:5])
+    with monkeypatch.context() as patch:
+        patch.setattr(parity, "KEYPOINT_TOLERANCE", 1e-6)
+        with pytest.raises(BuildError, match="the gate failed"):
+            build_engines.build(*work)
+        assert not list(tmp_path.iterdir())
+    build_engines.build(*work)
+    (variant,) = Bundle.open(tmp_path / "out" / "cpm-s.posert").manifest.variants
+    assert (variant.precision, variant.plans[0].file) == ("int8", "plans/tensorrt_rtx-int8-estimator.plan")
+    assert variant.parity["calibration_images"] == 3
+    assert 1e-3 < variant.parity["max_abs"] <= variant.parity["tolerance"]
+    assert variant.parity["max_keypoint_cells"] <= 0.5
+
+
+def test_int8_is_refused_for_transfer_models(tmp_path: Path) -> None:
+    target = build_engines.Target("tensorrt_rtx", "int8")
+    with pytest.raises(InputError, match="the picture itself"):
+        build_engines.build("pg2-s", None, target, PICTURES, tmp_path, lambda step, share=0.0: None)
+    said = run("--precision", "int8", "--models", "pg2-s", "--models", "cpm-s")
+    assert said.exit_code == 2
+    assert "pg2-s: int8 is for estimators" in words_of(said)
+    assert "pg2-s" not in build_engines.recipes.estimators()
+    assert "paf-s" in build_engines.recipes.estimators()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--backend", "onnxruntime", "--precision", "fp16"), "computes half precision in float32"),
+        (("--backend", "onnxruntime", "--precision", "int8"), "takes longer for this graph"),
+        (("--calibration", "."), "--calibration is for int8"),
+    ],
+)
+def test_options_that_do_not_fit_each_other(arguments: tuple[str, ...], words: str) -> None:
+    said = run("--models", "cpm-s", *arguments)
+    assert said.exit_code == 2
+    assert words in words_of(said)
+
+
+def words_of(said: Any) -> str:
+    """What a command has printed, without the frame and the line ends."""
+    return " ".join(said.output.replace("│", " ").split())
+
+
 def run(*arguments: str) -> Any:
     """The command in this process, with the backend and precision of `TARGET` where the arguments name no others."""
     app = typer.Typer()
@@ -115,8 +178,8 @@ def run(*arguments: str) -> Any:
 
 
 def test_where_bundles_go() -> None:
-    zoo, half = build_engines.Target(), build_engines.Target("onnxruntime", "fp16")
+    zoo, half = build_engines.Target(), build_engines.Target("tensorrt_rtx", "fp16")
     assert zoo.folder(None, True) == ROOT / "posert" / "zoo"
     assert zoo.folder(None, False) == ROOT / "zoo-extra"
-    assert half.folder(None, True) == ROOT / "engines" / "onnxruntime-fp16"
+    assert half.folder(None, True) == ROOT / "engines" / "tensorrt_rtx-fp16"
     assert zoo.folder(Path("x"), True) == half.folder(Path("x"), False) == Path("x")

@@ -113,7 +113,7 @@ def test_the_command_writes_a_bundle_that_opens(cpm_weights: Path, tmp_path: Pat
         (("--models", "cpm-x"), "cpm-x"),
         (("--weights", "w.safetensors"), "--weights"),
         (("--backend", "abacus"), "onnxruntime"),
-        (("--precision", "bf16"), "tensorrt_rtx"),
+        (("--precision", "bf16"), "no such convolutions"),
         (("--compute-capability", "8.6"), "tensorrt_rtx"),
         (("--backend", "tensorrt_rtx", "--level", "6"), "0 to 5"),
         (("--backend", "tensorrt_rtx", "--workspace", "0"), "MiB"),
