@@ -32,7 +32,7 @@ LEAST_PCK = {
 """PCK@0.2 that each estimator of one person has to reach."""
 
 
-LEAST_GAIN = {"fashion": (0.8, 0.06), "action": (0.8, 0.04), "clips": (1.0, 0.01)}
+LEAST_GAIN = {"fashion": (0.6, 0.06), "action": (0.7, 0.03), "clips": (1.0, 0.01)}
 """What share of the unchanged source's LPIPS Unseen Poses may have, and by how much its SSIM has to be above."""
 
 
@@ -79,9 +79,9 @@ def test_pg2_s_on_market1501(data_root: Path) -> None:
     )
     assert coarse[0] >= 0.32
     assert coarse[1] >= 0.815
-    assert final[0] >= 0.26
-    assert final[1] >= 0.79
-    assert final[2] <= 0.36  # the aim is 0.32: see the card
+    assert final[0] >= 0.27
+    assert final[1] >= 0.81
+    assert final[2] <= 0.35  # the aim is 0.28: see the card
     assert final[2] < lpips.mean_distance(source, target)
     assert np.isfinite(final).all()
 
