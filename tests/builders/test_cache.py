@@ -204,8 +204,8 @@ def test_where_the_cache_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert default_folder() == tmp_path / ".cache" / "posert"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # the specification: such paths are to be ignored
     assert default_folder() == tmp_path / ".cache" / "posert"
-    monkeypatch.setenv("XDG_CACHE_HOME", "/var/tmp/xdg")
-    assert default_folder() == Path("/var/tmp/xdg/posert")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere/xdg")
+    assert default_folder() == Path("/elsewhere/xdg/posert")
     monkeypatch.setenv("POSERT_CACHE", "~/mine")
     assert default_folder() == tmp_path / "mine"
     assert PlanCache().folder == tmp_path / "mine" / "plans"
