@@ -16,20 +16,22 @@ def posert(logits: np.ndarray, keypoints: np.ndarray, out: np.ndarray) -> None:
     ops.part_masks(logits, keypoints, out=out)
 
 
-def numpy_way(logits: np.ndarray, keypoints: np.ndarray, out: np.ndarray) -> None:
+def numpy_way(logits: np.ndarray, keypoints: np.ndarray, out: np.ndarray, power: int = 1) -> None:
     numpy_loop(keypoints, out)
     out += logits
+    if power != 1:
+        out *= power
     out -= out.max(1, keepdims=True)
     np.exp(out, out=out)
     out /= out.sum(1, keepdims=True)
 
 
-def torch_way(logits: np.ndarray, keypoints: np.ndarray, out: np.ndarray) -> None:
+def torch_way(logits: np.ndarray, keypoints: np.ndarray, out: np.ndarray, power: int = 1) -> None:
     torch = pytest.importorskip("torch")
     torch_batched(keypoints, out)
     result = torch.from_numpy(out)
     result += torch.from_numpy(logits)
-    torch.softmax(result, 1, out=result)
+    torch.softmax(result if power == 1 else result * power, 1, out=result)
 
 
 def only_add(logits: np.ndarray, keypoints: np.ndarray, out: np.ndarray) -> None:

@@ -89,6 +89,7 @@ class OwnTransfer:
 
     def __init__(self, engine: Engine, kernels: Kernels, session: Any = None) -> None:
         self.kernels, self.session, self.largest = kernels, session or engine.session(), engine.manifest.batch_sizes[-1]
+        self.power = engine.manifest.postprocess.part_power
 
     def network(self, name: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Run one, at most the bundle's largest batch at once."""
@@ -106,7 +107,7 @@ class OwnTransfer:
     def prepare(self, images: np.ndarray, pose: np.ndarray) -> Sources:
         pictures = np.ascontiguousarray((images.astype(np.float32) / np.float32(127.5) - 1).transpose(0, 3, 1, 2))
         maps, parts = self.maps(pose), np.empty((len(images), 11, *pictures.shape[2:]), np.float32)
-        self.kernels.masks(self.network("segmentation", image=pictures, pose=maps)["logits"], pose, parts)
+        self.kernels.masks(self.network("segmentation", image=pictures, pose=maps)["logits"], pose, parts, self.power)
         masked = np.concatenate([pictures * parts[:, :1], parts[:, :1]], 1)
         return Sources(pictures, pose, parts, self.network("background", image=masked, pose=maps)["background"])
 
