@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from posert.backends.device import CudaDevice
 from posert.backends.plans import LoadedPlan, Vendor, refused
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+_Thing = TypeVar("_Thing")
 
 
 class Context:
@@ -82,15 +84,46 @@ class Context:
             raise refused(self._vendor, self._device, f"{what} in network {self.plan.spec.name!r}")
 
 
-class ContextPool:
-    """Contexts that nobody is using, by plan, profile and stream. Threads may share it."""
+class Idle(Generic[_Thing]):
+    """What runs on a device and nobody is using at the moment. Threads may share it."""
+
+    def __init__(self, device: CudaDevice) -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self._idle: list[_Thing] = []
+        self._closed = False
+
+    def find(self, fits: Callable[[_Thing], bool]) -> _Thing | None:
+        """Take the first that fits, if there is one; give it back after the launch."""
+        with self._lock:
+            for index, thing in enumerate(self._idle):
+                if fits(thing):
+                    return self._idle.pop(index)
+        return None
+
+    def give(self, thing: _Thing) -> None:
+        """Give something back, which may still be running: whoever takes it next comes after that on the device."""
+        with self._lock:
+            if not self._closed:
+                self._idle.append(thing)
+                return
+        self._device.synchronize()  # it is dropped now, and must not be running then
+
+    def close(self) -> None:
+        """Drop everything, once the device is done with it."""
+        with self._lock:
+            self._closed = True
+        self._device.synchronize()
+        self._idle.clear()
+
+
+class ContextPool(Idle[Context]):
+    """Contexts by plan, profile and stream: a launch that follows on the same stream comes after the one before."""
 
     def __init__(self, vendor: Vendor, device: CudaDevice) -> None:
-        self._vendor, self._device = vendor, device
-        self._lock = threading.Lock()
-        self._idle: list[Context] = []
+        super().__init__(device)
+        self._vendor = vendor
         self._lent: list[Any] = []
-        self._closed = False
 
     def take(self, plan: LoadedPlan, batch: int, stream: Any) -> Context:
         """A context for a batch on a stream, which is the current one; give it back after the launch.
@@ -98,39 +131,23 @@ class ContextPool:
         Raises:
             BackendError: see `Context`.
         """
-        profile = plan.profile(batch)
-        with self._lock:
-            for index, context in enumerate(self._idle):
-                if (context.plan, context.profile, context.stream) == (plan, profile, stream):
-                    return self._idle.pop(index)
-        return Context(plan, profile, stream, self._vendor, self._device, fixed=False)
+        wanted = (plan, plan.profile(batch), stream)
+        idle = self.find(lambda context: (context.plan, context.profile, context.stream) == wanted)
+        return idle or Context(*wanted, self._vendor, self._device, fixed=False)
 
     def take_for_good(self, plan: LoadedPlan, batch: int) -> Context | None:
         """A context whose latest launch was of this batch, for a graph of the caller's, which goes on using it."""
-        with self._lock:
-            for index, context in enumerate(self._idle):
-                if context.plan is plan and context.batch == batch:
-                    self._lent.append(context)
-                    return self._idle.pop(index)
-        return None
+        context = self.find(lambda context: context.plan is plan and context.batch == batch)
+        if context is not None:
+            self.lend(context)
+        return context
 
     def lend(self, thing: Any) -> None:
         """Keep something that a graph of the caller's uses, until the pool is closed."""
         with self._lock:
             self._lent.append(thing)
 
-    def give(self, context: Context) -> None:
-        """Give a context back. It may still be running: its next launch is on the same stream, and so comes after."""
-        with self._lock:
-            if not self._closed:
-                self._idle.append(context)
-                return
-        self._device.synchronize()  # it is dropped now, and must not be running then
-
     def close(self) -> None:
         """Drop all contexts, once the device is done with them."""
-        with self._lock:
-            self._closed = True
-        self._device.synchronize()
-        self._idle.clear()
+        super().close()
         self._lent.clear()

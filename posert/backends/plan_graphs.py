@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from posert.backends.device import CudaDevice, Replay
-from posert.backends.plan_contexts import Context
+from posert.backends.plan_contexts import Context, Idle
 from posert.backends.plans import LoadedPlan, Vendor
 from posert.errors import ExecutionError
 
@@ -78,37 +77,12 @@ class NetworkGraph:
         self.context.launch(self._inputs, self._outputs, self._workspace)
 
 
-class GraphPool:
-    """Graphs that nobody is using, by plan and batch. Threads may share it: there are as many as were launched at one moment."""
-
-    def __init__(self, device: CudaDevice) -> None:
-        self._device = device
-        self._lock = threading.Lock()
-        self._idle: list[NetworkGraph] = []
-        self._closed = False
+class GraphPool(Idle[NetworkGraph]):
+    """Graphs by plan and batch: there are as many as were launched at one moment. Each waits for its own last run."""
 
     def take(self, plan: LoadedPlan, batch: int) -> NetworkGraph | None:
         """A graph of a batch, if there is one; give it back after the launch."""
-        with self._lock:
-            for index, graph in enumerate(self._idle):
-                if graph.plan is plan and graph.batch == batch:
-                    return self._idle.pop(index)
-        return None
-
-    def give(self, graph: NetworkGraph) -> None:
-        """Give a graph back. It may still be running: the next one to take it waits for that on the device."""
-        with self._lock:
-            if not self._closed:
-                self._idle.append(graph)
-                return
-        self._device.synchronize()  # it is dropped now, and must not be running then
-
-    def close(self) -> None:
-        """Drop all graphs, once the device is done with them."""
-        with self._lock:
-            self._closed = True
-        self._device.synchronize()
-        self._idle.clear()
+        return self.find(lambda graph: graph.plan is plan and graph.batch == batch)
 
 
 def empty_like(specs: Any, batch: int, device: CudaDevice) -> dict[str, Tensor]:

@@ -9,11 +9,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from posert.backends import Array
+from posert.backends import Array, LoadRequest
 from posert.backends.device import CudaDevice
 from posert.backends.plan_contexts import ContextPool
 from posert.backends.plan_graphs import GraphPool, NetworkGraph, empty_like, workspace
-from posert.backends.plans import LoadedPlan, Vendor
+from posert.backends.plans import LoadedPlan, Vendor, load_plan
 from posert.errors import BackendError, ExecutionError
 
 if TYPE_CHECKING:
@@ -45,6 +45,15 @@ class PlanProgram:
         self.contexts, self.captured = ContextPool(vendor, device), GraphPool(device)
         self._plans = dict(plans)
         self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, request: LoadRequest, vendor: Vendor) -> PlanProgram:
+        """Load the plans of a request; see `posert.backends.load`."""
+        from posert.backends.plan_needs import open_device
+
+        device = open_device(request.device)
+        plans = {network.spec.name: load_plan(network, request, vendor, device) for network in request.networks}
+        return cls(plans, request.batch_sizes, vendor, device)
 
     def runner(self) -> PlanRunner:
         """A runner for the calling thread."""

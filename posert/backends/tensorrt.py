@@ -6,7 +6,7 @@ from typing import Any
 
 from posert.backends import LoadRequest
 from posert.backends.plan_program import PlanProgram
-from posert.backends.plans import Vendor, load_plan
+from posert.backends.plans import Vendor
 from posert.errors import MissingDependency
 
 _GET = "install it with: pip install 'posert[gpu,tensorrt]'"
@@ -36,12 +36,9 @@ def load(request: LoadRequest) -> PlanProgram:
         raise MissingDependency(reason)
     import tensorrt
 
-    from posert.backends.plan_needs import open_device
     from posert.builders.networks import wheel_cuda
 
-    device, vendor = open_device(request.device), TensorRt(tensorrt, wheel_cuda("tensorrt"))
-    plans = {network.spec.name: load_plan(network, request, vendor, device) for network in request.networks}
-    return PlanProgram(plans, request.batch_sizes, vendor, device)
+    return PlanProgram.load(request, TensorRt(tensorrt, wheel_cuda("tensorrt")))
 
 
 class TensorRt(Vendor):

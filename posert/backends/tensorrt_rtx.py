@@ -10,7 +10,7 @@ from typing import Any
 from posert.backends import LoadRequest
 from posert.backends.device import CudaDevice
 from posert.backends.plan_program import PlanProgram
-from posert.backends.plans import Vendor, load_plan
+from posert.backends.plans import Vendor
 from posert.errors import BuildError, MissingDependency
 from posert.variants import Plan
 
@@ -50,12 +50,9 @@ def load(request: LoadRequest) -> PlanProgram:
         raise MissingDependency(reason)
     import tensorrt_rtx
 
-    from posert.backends.plan_needs import open_device
     from posert.builders.networks import wheel_cuda
 
-    device, vendor = open_device(request.device), TensorRtRtx(tensorrt_rtx, wheel_cuda("tensorrt_rtx"))
-    plans = {network.spec.name: load_plan(network, request, vendor, device) for network in request.networks}
-    return PlanProgram(plans, request.batch_sizes, vendor, device)
+    return PlanProgram.load(request, TensorRtRtx(tensorrt_rtx, wheel_cuda("tensorrt_rtx")))
 
 
 @dataclass
