@@ -15,7 +15,7 @@ from posert.commands.transfer_plan import Choices, Models
 from posert.commands.transfer_poses import list_poses
 from posert.errors import InputError
 from posert.formats.pose_files import PoseFile, kind_of, read_pose_file
-from posert.media.video import VideoReader
+from posert.media.video import VideoReader, spread
 from posert.prefetch import prefetch
 from posert.skeleton import Skeleton
 from posert.smoothing import TimedPose
@@ -128,7 +128,7 @@ class PictureMotion:
 
     def sample(self, count: int) -> NDArray[np.float32]:
         """See `Motion.sample`."""
-        return _alone(self._models, [self._read(self._files[place]) for place in _spread(len(self._files), count)])
+        return _alone(self._models, [self._read(self._files[place]) for place in spread(len(self._files), count)])
 
     def poses(self) -> Iterator[TimedPose]:
         """See `Motion.poses`."""
@@ -169,10 +169,6 @@ class FileMotion:
 def _alone(models: Models, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
     """The person of each picture, whoever was in the others."""
     return np.stack([models.tracker().update(image) for image in images])
-
-
-def _spread(total: int, count: int) -> list[int]:
-    return [int((place + 0.5) * total / count) for place in range(count)] if total > count else list(range(total))
 
 
 def _read_frames(files: Sequence[Path], models: Models, choices: Choices) -> NDArray[np.float32]:

@@ -104,7 +104,7 @@ class VideoReader:
             InputError: as `frames`.
         """
         total = min(self.count or count, limit or (1 << 62))
-        places = [int((place + 0.5) * total / count) for place in range(count)] if total > count else list(range(total))
+        places = spread(total, count)
         if total <= count * _FRAMES_BETWEEN:
             return self._in_order(places)
         images = []
@@ -197,6 +197,11 @@ class VideoReader:
                 if time > last:
                     yield time, frame
                     last, number = time, number + 1
+
+
+def spread(total: int, count: int) -> list[int]:
+    """The numbers of up to `count` frames, ascending, spread evenly over `total`."""
+    return [int((place + 0.5) * total / count) for place in range(count)] if total > count else list(range(total))
 
 
 @contextlib.contextmanager
