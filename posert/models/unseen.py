@@ -37,6 +37,8 @@ class UnseenConfig:
             pixel anew, and the mask begins near the background (specs unseen_poses, 9; not in the paper).
         pull_push: what the background network adds to is the masked source with its hole filled by `fill_hole`; for residual
             networks alone.
+        repair_margin: how many pixels beyond the hole the background network changes anything; what lies farther away stays the
+            source's, exactly. 0: it may change everything. For networks with `pull_push`.
         mask_gain: outside of training the mask's logits are multiplied by it. Trained to be right on average, the mask is half a
             person where it is unsure, and people look translucent; eyes, and LPIPS, rather have it decided.
         part_power: likewise, the shares of the source's parts are raised to it and normalised again (`posert.ops.part_masks`).
@@ -48,6 +50,7 @@ class UnseenConfig:
     background_channels: int | None = None
     residual: bool = False
     pull_push: bool = False
+    repair_margin: int = 0
     mask_gain: float = 1.0
     part_power: int = 1
 
@@ -57,6 +60,8 @@ class UnseenConfig:
             raise InputError(f"height and width must be multiples of {step} from {2 * step} on, got {self.height} x {self.width}")
         if self.pull_push and not self.residual:
             raise InputError("pull_push is what a residual network adds to; set residual as well")
+        if self.repair_margin < 0 or (self.repair_margin and not self.pull_push):
+            raise InputError(f"repair_margin must be at least 0, and 0 without pull_push, got {self.repair_margin}")
         if self.mask_gain <= 0 or self.part_power < 1:
             raise InputError(f"mask_gain must be above 0, part_power at least 1, got {self.mask_gain:g} and {self.part_power}")
         for name, value in (("channels", self.channels), ("background_channels", self.background_channels)):
@@ -198,8 +203,19 @@ def fill_hole(masked: Tensor, share: Tensor) -> Tensor:
         masked: (N, 3, H, W): the picture times its background share.
         share: (N, 1, H, W), in [0, 1].
     """
-    sure = (4 * share - 3).clamp(min=0)
+    sure = _surely_background(share)
     return masked + (1 - share) * pull_push(masked * sure / share.clamp(min=0.75), sure)
+
+
+def _surely_background(share: Tensor) -> Tensor:
+    """How sure a background share (N, 1, H, W) is: 0 up to 3/4, from there linearly to 1."""
+    return (4 * share - 3).clamp(min=0)
+
+
+def _around(hole: Tensor, margin: int) -> Tensor:
+    """A map (N, 1, H, W), each pixel the largest of those within `margin` rows and columns."""
+    wide = functional.max_pool2d(hole, (1, 2 * margin + 1), 1, (0, margin))
+    return functional.max_pool2d(wide, (2 * margin + 1, 1), 1, (margin, 0))
 
 
 class BackgroundSynthesis(nn.Module):
@@ -210,7 +226,7 @@ class BackgroundSynthesis(nn.Module):
         channels = config.background_channels or config.channels
         self.unet = _unet(4, channels, channels)
         self.head = glorot_conv(self.unet.outputs, 3)
-        self.residual, self.pull_push = config.residual, config.pull_push
+        self.residual, self.pull_push, self.repair_margin = config.residual, config.pull_push, config.repair_margin
 
     def forward(self, masked: Tensor, pose: Tensor) -> Tensor:
         """The background.
@@ -223,9 +239,14 @@ class BackgroundSynthesis(nn.Module):
             (N, 3, H, W): in [-1, 1]; of a residual network, nominally.
         """
         made = self.head(self.unet(masked, pose))
+        picture, share = masked[:, :3], masked[:, 3:]
         if not self.residual:
             return torch.tanh(made)
-        return (fill_hole(masked[:, :3], masked[:, 3:]) if self.pull_push else masked[:, :3]) + 0.5 * made
+        if not self.pull_push:
+            return picture + 0.5 * made
+        if self.repair_margin:
+            made = made * _around(1 - _surely_background(share), self.repair_margin).detach()
+        return fill_hole(picture, share) + 0.5 * made
 
 
 class ForegroundSynthesis(nn.Module):
