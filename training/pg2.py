@@ -47,6 +47,7 @@ from training.perceptual import Perceptual
 from training.pg2_settings import SCHEDULES, StageSettings, apply_profile
 from training.pg2_validation import evaluate, network_input
 from training.pixels import normalise
+from training.structural import structural_loss
 from training.weights import read_weights, save
 
 VALIDATION_PAIRS = (256, 1000)
@@ -154,6 +155,10 @@ class Stage:
                 far = self.perceptual(picture, batch.target)
             losses["perceptual"] = far.item()
             loss = loss + self.settings.perceptual * far
+        if self.settings.structural:
+            unlike = structural_loss(picture, batch.target)
+            losses["structural"] = unlike.item()
+            loss = loss + self.settings.structural * unlike
         if self.settings.adversarial:
             losses["D"] = self._teach_discriminator(batch if fresh is None else fresh, picture if fresh is None else None, coarse)
             self.discriminator.requires_grad_(False)  # only what it says of the generated pictures matters now

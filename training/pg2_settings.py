@@ -28,6 +28,7 @@ class StageSettings:
         reconstruction: weight of that loss (lambda of specs pg2, 4).
         perceptual: weight of the distance between VGG-19's features of specs unseen_poses, 4; not in PG2's paper.
         taps: how many of VGG's convolutions that distance counts.
+        structural: weight of 1 - SSIM; not in PG2's paper either.
         adversarial: whether there is a discriminator.
         adversarial_weight: of its part; 0.5 for DeepFashion's released script.
         fresh_batches: the discriminator gets pairs of its own in every step (official).
@@ -46,6 +47,7 @@ class StageSettings:
     reconstruction: float = 1.0
     perceptual: float = 0.0
     taps: int = 8
+    structural: float = 0.0
     adversarial: bool = False
     adversarial_weight: float = 1.0
     fresh_batches: bool = False
