@@ -155,20 +155,15 @@ def test_the_perceptual_loss_is_added_by_its_weight(people: Market1501) -> None:
     assert stage.perceptual not in stage.modules.values()  # it is not trained, nor kept in checkpoints
 
 
-def test_the_structural_loss_is_the_measured_similarity(people: Market1501) -> None:
+def test_the_structural_loss_is_added_by_its_weight(people: Market1501) -> None:
     pytest.importorskip("torchmetrics", reason="the loss on structure needs torchmetrics")
     batch, asked = batches(people)(0), {}
     for weight in (0.0, 2.0):
         torch.manual_seed(0)
         stage = pg2.Stage(HALF, replace(STAGE, structural=weight), CPU)
         stage._update = lambda name, loss, weight=weight: asked.setdefault(weight, loss.item())
-        picture = stage.draw(batch.x)[0].detach().clone()
         losses = stage.step(batch)
     assert asked[2.0] == pytest.approx(asked[0.0] + 2 * losses["structural"], rel=1e-5)
-    shown, real = (
-        ((image.float().clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).round().byte().numpy() for image in (picture, batch.target)
-    )
-    assert 1 - losses["structural"] == pytest.approx(ssim(shown, real), abs=0.02)  # grey levels and the border tell them apart
 
 
 def test_a_perceptual_loss_needs_weights(people: Market1501, tmp_path: Path) -> None:
