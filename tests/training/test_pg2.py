@@ -143,27 +143,19 @@ class BlurredDifference(torch.nn.Module):
         return (torch.nn.functional.avg_pool2d(made.float(), 8) - torch.nn.functional.avg_pool2d(real, 8)).abs().mean()
 
 
-def test_the_perceptual_loss_is_added_by_its_weight(people: Market1501) -> None:
+@pytest.mark.parametrize("name", ["perceptual", "structural"])
+def test_a_loss_on_pictures_is_added_by_its_weight(people: Market1501, name: str) -> None:
+    if name == "structural":
+        pytest.importorskip("torchmetrics", reason="the loss on structure needs torchmetrics")
     batch, asked = batches(people)(0), {}
     for weight in (0.0, 3.0):
         torch.manual_seed(0)
-        stage = pg2.Stage(HALF, replace(STAGE, perceptual=weight), CPU, perceptual=BlurredDifference())
+        stage = pg2.Stage(HALF, replace(STAGE, **{name: weight}), CPU, perceptual=BlurredDifference())
         stage._update = lambda name, loss, weight=weight: asked.setdefault(weight, loss.item())
         losses = stage.step(batch)
-    assert asked[3.0] == pytest.approx(asked[0.0] + 3 * losses["perceptual"], rel=1e-5)
-    assert losses["perceptual"] > 0
+    assert asked[3.0] == pytest.approx(asked[0.0] + 3 * losses[name], rel=1e-5)
+    assert losses[name] > 0
     assert stage.perceptual not in stage.modules.values()  # it is not trained, nor kept in checkpoints
-
-
-def test_the_structural_loss_is_added_by_its_weight(people: Market1501) -> None:
-    pytest.importorskip("torchmetrics", reason="the loss on structure needs torchmetrics")
-    batch, asked = batches(people)(0), {}
-    for weight in (0.0, 2.0):
-        torch.manual_seed(0)
-        stage = pg2.Stage(HALF, replace(STAGE, structural=weight), CPU)
-        stage._update = lambda name, loss, weight=weight: asked.setdefault(weight, loss.item())
-        losses = stage.step(batch)
-    assert asked[2.0] == pytest.approx(asked[0.0] + 2 * losses["structural"], rel=1e-5)
 
 
 def test_a_perceptual_loss_needs_weights(people: Market1501, tmp_path: Path) -> None:
