@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 onnx = pytest.importorskip("onnx", reason="export needs onnx; pip install posert[export]")
 pytest.importorskip("onnxconverter_common", reason="export needs onnxconverter-common; pip install posert[export]")
 
 from export.precision import PRECISIONS, convert  # noqa: E402
+from export.quantisation import quantise  # noqa: E402
 from export.storage import store_half, widen  # noqa: E402
 from posert import Bundle, builders  # noqa: E402
 from posert.builders import PlanRequest, build  # noqa: E402
@@ -23,17 +25,23 @@ NO_RTX = builders.missing("tensorrt_rtx")
 @pytest.mark.skipif(NO_RTX is not None, reason=str(NO_RTX))
 @pytest.mark.parametrize("path", BUNDLES, ids=lambda path: path.stem)
 def test_every_network_builds_in_every_precision(path: Path, tmp_path: Path) -> None:
-    """The zoo's own files, whose weights are widened and then converted as an export's are; one profile for all batches."""
-    bundle = Bundle.open(path)
+    """The zoo's own files, whose weights are widened and then converted as an export's are; one profile for all batches.
+
+    For int8, which is for estimators, noise stands for typical inputs: whether the plan can be built does not depend on them.
+    """
+    bundle, rng = Bundle.open(path), np.random.default_rng()
     for spec in bundle.manifest.networks:
         model = onnx.load_from_string(bundle.read(spec.file))
         widen(model.graph)
-        for precision in PRECISIONS:
-            data = convert(model, precision).SerializeToString()
-            request = PlanRequest(spec, data, precision, bundle.manifest.batch_sizes[-1:])
+        converted = {precision: convert(model, precision) for precision in PRECISIONS}
+        if bundle.manifest.task == "estimation":
+            noise = {value.name: rng.uniform(-1, 1, (2, *value.shape[1:])).astype(np.float32) for value in spec.inputs}
+            converted["int8"] = quantise(model, noise)
+        for precision, network in converted.items():
+            request = PlanRequest(spec, network.SerializeToString(), precision, bundle.manifest.batch_sizes[-1:])
             plan = build("tensorrt_rtx", request, cache=PlanCache(tmp_path))
             assert plan.built
-            assert len(plan.data) > 0.9 * sum(len(t.raw_data) for t in onnx.load_from_string(data).graph.initializer)
+            assert len(plan.data) > 0.9 * sum(len(tensor.raw_data) for tensor in network.graph.initializer)
 
 
 @pytest.mark.parametrize("path", BUNDLES[:1], ids=lambda path: path.stem)
