@@ -151,6 +151,19 @@ def test_a_background_network_of_zeros_shows_the_filled_hole() -> None:
         UnseenConfig(**SMALL, pull_push=True)
 
 
+def test_a_background_network_changes_nothing_far_from_the_hole() -> None:
+    """Exactly nothing, and within the margin something."""
+    model = Unseen(UnseenConfig(**SMALL, residual=True, pull_push=True, repair_margin=5))
+    picture, share = torch.rand(1, 3, 64, 96), torch.ones(1, 1, 64, 96)
+    share[..., 20:30, 40:60] = 0.1
+    made = model.background(torch.cat([picture * share, share], 1), torch.rand(1, 14, 32, 48))
+    near = torch.zeros(64, 96, dtype=torch.bool)
+    near[15:35, 35:65] = True
+    assert torch.equal(made[..., ~near], picture[..., ~near])
+    beside = near & (share[0, 0] == 1)
+    assert (made - picture)[..., beside].abs().mean() > 1e-3
+
+
 def test_what_is_unsure_is_decided_outside_of_training() -> None:
     torch.manual_seed(0)
     plain = Unseen(UnseenConfig(**SMALL, residual=True))
@@ -171,7 +184,8 @@ def test_what_is_unsure_is_decided_outside_of_training() -> None:
     "sizes",
     [
         *({"height": 100}, {"width": 32}, {"channels": 3}, {"channels": 0}, {"background_channels": 5}),
-        *({"mask_gain": 0.0}, {"part_power": 0}),
+        *({"mask_gain": 0.0}, {"part_power": 0}, {"repair_margin": 8}),
+        {"repair_margin": -1, "residual": True, "pull_push": True},
     ],
     ids=str,
 )
