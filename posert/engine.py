@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from posert.manifest import Manifest, NetworkSpec
 from posert.paths import path_kind
 from posert.tensors import empty, is_tensor
 from posert.variants import Variant
+
+if TYPE_CHECKING:
+    from posert.backends.pipeline_graphs import Work
 
 
 class Engine:
@@ -150,7 +153,7 @@ class Session:
         """Use `Engine.session`."""
         self.manifest = manifest
         self._runner: Any = program.runner()
-        self._device = program.tensors
+        self._device, self._pipelines = program.tensors, program.pipelines
         self._thread = threading.get_ident()
 
     def run(self, network: str, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +173,7 @@ class Session:
             InputError: no such network, an input is missing, unknown or of another dtype or shape, or N is too large.
             ExecutionError: the vendor failed, the engine was closed, or another thread than the session's own calls.
         """
-        if threading.get_ident() != self._thread:
-            raise ExecutionError("a session belongs to the thread that made it; call engine.session() in this thread")
+        self._check_thread()
         spec = next((n for n in self.manifest.networks if n.name == network), None)
         if spec is None:
             raise InputError(f"no network {network!r}; the bundle has {[n.name for n in self.manifest.networks]}")
@@ -191,6 +193,33 @@ class Session:
             if found.shape != shape or _dtype(found) != tensor.dtype:
                 raise ExecutionError(f"output {tensor.name!r} of network {network!r} is {found.dtype} {found.shape}, not {shape}")
         return outputs
+
+    def replay(
+        self, name: Hashable, inputs: Mapping[str, Any], work: Work, outputs: Mapping[str, Any] | None = None
+    ) -> dict[str, Any] | None:
+        """Do the work of a pipeline, networks of this session and operations on CUDA tensors, from one CUDA graph.
+
+        Args:
+            name: all but the shapes of the inputs that makes a difference to the work.
+            inputs: by name: small arrays, CUDA tensors, or lists of CUDA tensors of one shape.
+            work: is captured in a graph, see `posert.backends.pipeline_graphs.Work`.
+            outputs: where results go, by name; None = into fresh memory.
+
+        Returns:
+            The results by name, ready on torch's current stream; None if nothing was run, because the backend or the
+            environment has no graphs, a capture has failed, or these shapes come for the first time.
+
+        Raises:
+            ExecutionError: the vendor failed, or another thread than the session's own calls.
+        """
+        self._check_thread()
+        if self._pipelines is None:
+            return None
+        return self._pipelines.run(name, inputs, self._runner, work, outputs)
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise ExecutionError("a session belongs to the thread that made it; call engine.session() in this thread")
 
 
 def _as_tensors(inputs: Mapping[str, Any], device: str | None) -> dict[str, Any]:

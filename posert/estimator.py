@@ -18,8 +18,9 @@ from posert.scales import check_scales
 from posert.scores import calibrated
 from posert.skeleton import Skeleton, get_skeleton
 from posert.stopwatch import Stopwatch
-from posert.tensors import empty
+from posert.tensors import empty, is_tensor
 from posert.types import Image, Images, Poses
+from posert.warmup import check_batch_sizes, check_image_size, grey_images
 
 FIND_EVERYBODY = ("paf",)
 """Papers whose models look at whole images."""
@@ -163,20 +164,25 @@ class Estimator:
         keypoints[keypoints[..., 2] < np.array(post.min_score, np.float32)] = (np.nan, np.nan, 0)
         return Poses(keypoints, index, given, manifest.skeleton, occlusion).convert(self.skeleton)
 
-    def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:
-        """Run grey images through the network once for each batch size, so that the first real run is as fast as the next ones.
+    def warmup(self, batch_sizes: Iterable[int] | None = None, *, image_size: tuple[int, int] | None = None) -> None:
+        """Run grey images through all steps for each batch size, so that the first real run is as fast as the next ones.
+
+        On a GPU also images that are tensors, until the CUDA graphs of all steps are captured (docs/gpu.md).
 
         Args:
             batch_sizes: at least 1 each; None takes the model's own.
+            image_size: height and width of the tensors that will come, since a graph is for images of one size; None takes
+                that of the network's input.
 
         Raises:
-            InputError: a batch size is not a positive integer.
+            InputError: a batch size, a height or a width is not a positive integer.
         """
-        for size in check_batch_sizes(self.engine.manifest.batch_sizes if batch_sizes is None else batch_sizes):
-            grey = list(np.full((size, *self.engine.manifest.preprocess.size, 3), 128, np.uint8))
-            if self._detection is not None:
-                self._detection.warmup(grey)
-            self.run(grey, None if self.finds_everybody else whole_boxes(grey))
+        image_size = check_image_size(image_size)
+        for count in check_batch_sizes(self.engine.manifest.batch_sizes if batch_sizes is None else batch_sizes):
+            for grey in grey_images(self.engine, count, image_size):
+                if self._detection is not None and not is_tensor(grey):
+                    self._detection.warmup(list(grey))
+                self.run(grey, None if self.finds_everybody else whole_boxes(grey))
 
     def _find_everybody(self, images: list[Image], boxes: Any, color: Color, watch: Stopwatch) -> Poses:
         """Find all people of all images."""
@@ -202,18 +208,3 @@ class Estimator:
         if len(getattr(local, "buffer", ())) < count:
             local.buffer = np.empty((count, 3, *size), np.float32)
         return local.session, local.buffer[:count]
-
-
-def check_batch_sizes(sizes: Iterable[int]) -> list[int]:
-    """Return batch sizes as a list.
-
-    Raises:
-        InputError: one is not a positive integer.
-    """
-    try:
-        result = list(sizes)
-    except TypeError:
-        result = [sizes]  # type: ignore[list-item]
-    if not all(isinstance(size, (int, np.integer)) and not isinstance(size, bool) and size > 0 for size in result):
-        raise InputError(f"batch sizes must be positive integers, got {result}")
-    return result

@@ -28,9 +28,9 @@ def packed(value: Any) -> Any:
     return np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value.contiguous()
 
 
-def beside(array: NDArray[Any], like: Any) -> Any:
-    """An array as a tensor where `like` is one, on its device; else as it is. The host does not wait."""
-    if isinstance(like, np.ndarray):
+def beside(array: Any, like: Any) -> Any:
+    """An array as a tensor where `like` is one, on its device; else, or if it is a tensor, as it is. The host does not wait."""
+    if isinstance(like, np.ndarray) or not isinstance(array, np.ndarray):
         return array
     import torch
 
@@ -40,6 +40,13 @@ def beside(array: NDArray[Any], like: Any) -> Any:
     return tensor.to(like.device, non_blocking=True)
 
 
+def placed(array: NDArray[Any], device: str) -> Any:
+    """An array as a tensor on a CUDA device, such as ``"cuda:0"``; the host waits for the copy."""
+    import torch
+
+    return torch.from_numpy(array).to(device)
+
+
 def empty(shape: tuple[int, ...], dtype: str, like: Any) -> Any:
     """Memory for an array, or for a tensor where `like` is one, on its device."""
     if isinstance(like, np.ndarray):
@@ -47,6 +54,16 @@ def empty(shape: tuple[int, ...], dtype: str, like: Any) -> Any:
     import torch
 
     return torch.empty(shape, dtype=getattr(torch, dtype), device=like.device)
+
+
+def alike(images: Sequence[Any]) -> bool:
+    """Whether images are tensors, all of one shape."""
+    return len(images) > 0 and not isinstance(images[0], np.ndarray) and len({tuple(image.shape) for image in images}) == 1
+
+
+def highest(maps: Any) -> Any:
+    """The largest value of each map (N, K, H, W), between 0 and 1: (N, K)."""
+    return maps.max((2, 3)).clip(0, 1) if isinstance(maps, np.ndarray) else maps.amax((2, 3)).clamp(0, 1)
 
 
 def turned(value: Any, turns: int) -> Any:
@@ -68,10 +85,12 @@ def joined(parts: Sequence[Any]) -> Any:
 
 
 def taken(value: Any, index: NDArray[np.int64]) -> Any:
-    """``value[index]``; a view without copies where all indices are the same, as in a video of one person."""
+    """``value[index]``; a view without copies where all indices are one, as in a video of one person, or follow each other."""
     if len(index) and (index == index[0]).all():
         first, shape = value[int(index[0])], (len(index), *value.shape[1:])
         return np.broadcast_to(first, shape) if isinstance(value, np.ndarray) else first.expand(shape)
+    if len(index) and (np.diff(index) == 1).all():
+        return value[int(index[0]) : int(index[-1]) + 1]
     return value[index] if isinstance(value, np.ndarray) else value[beside(index, value)]
 
 

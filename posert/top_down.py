@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +14,10 @@ from posert.images import Color
 from posert.look import Workspace, look, turned
 from posert.manifest import Manifest
 from posert.ops import decode_heatmaps
+from posert.ops.crop_resize import usable_boxes
 from posert.scales import resample_maps, scale_boxes
 from posert.stopwatch import Stopwatch
-from posert.tensors import on_host, packed
+from posert.tensors import alike, highest, on_host, packed
 from posert.types import Image
 
 _MAPS = ("heatmaps", "occlusion")
@@ -40,20 +43,25 @@ class Looks:
     scales: tuple[float, ...] = (1.0,)
     rotation_test: bool = False
 
+    @property
+    def once(self) -> bool:
+        """Whether the maps of each turn are those of a single look, of which nothing is averaged."""
+        return not self.flip_test and self.scales == (1.0,)
+
 
 @dataclass(frozen=True)
 class People:
     """Whom to look at.
 
     Attributes:
-        images: N checked images of any sizes.
+        images: N checked images of any sizes; or a tensor of all, (N, H, W, 3).
         boxes: float32 (P, 4): tight boxes, x0, y0, x1, y1 in pixels.
         image_index: int64 (P,), ascending: the image of each box.
         margin: how much larger than its box a crop is at least.
         color: channel order of the images.
     """
 
-    images: list[Image]
+    images: Sequence[Image]
     boxes: _Floats
     image_index: NDArray[np.int64]
     margin: float
@@ -92,7 +100,7 @@ def _find(
     people: People, manifest: Manifest, workspace: Workspace, watch: Stopwatch, looks: Looks, turns: int
 ) -> tuple[_Floats, _Floats | None]:
     """As `find_in_boxes`, with the people seen after so many quarter turns."""
-    joints, post, largest = len(manifest.skeleton), manifest.postprocess, manifest.batch_sizes[-1]
+    joints, largest = len(manifest.skeleton), manifest.batch_sizes[-1]
     height, width = turned(manifest.preprocess.size, turns)
     crops, index = fit_aspect(people.boxes, width / height, people.margin), people.image_index
     keypoints = np.empty((len(crops), joints, 3), np.float32)
@@ -102,13 +110,51 @@ def _find(
         part = slice(start, start + largest)
         first, last = index[part][0], index[part][-1] + 1
         batch = People(people.images[first:last], crops[part], index[part] - first, 1.0, people.color)
-        maps = _average(batch, manifest, workspace, watch, looks, turns)
+        transforms = box_transforms(crops[part], (height, width))
+        found = _replayed(batch, transforms, manifest, workspace, watch, looks, turns)
+        if found is None:
+            found = _joints(batch, transforms, manifest, workspace, watch, looks, turns)
         with watch.step("decode"):
-            heatmaps, transforms = packed(maps["heatmaps"]), box_transforms(crops[part], (height, width))
-            keypoints[part] = on_host(decode_heatmaps(heatmaps, post.method, stride=post.stride, transforms=transforms))
+            keypoints[part] = on_host(found["keypoints"])
             if occlusion is not None:
-                occlusion[part] = np.clip(on_host(maps["occlusion"]).max((2, 3)), 0, 1)
+                occlusion[part] = on_host(found["occlusion"])
     return keypoints, occlusion
+
+
+def _replayed(
+    batch: People, transforms: _Floats, manifest: Manifest, workspace: Workspace, watch: Stopwatch, looks: Looks, turns: int
+) -> dict[str, Any] | None:
+    """As `_joints`, from a CUDA graph of all its steps; None where there is none.
+
+    There may be one for images on the device that are of one size, as many people as a batch of the bundle has, and maps that
+    the host does not average.
+    """
+    fits = alike(batch.images) and len(batch.boxes) in manifest.batch_sizes and looks.once
+    if not fits or not usable_boxes(batch.boxes).all():  # of tensors no box is refused
+        return None
+
+    def work(given: Mapping[str, Any]) -> dict[str, Any]:
+        people = People(given["images"], given["boxes"], given["image_index"], 1.0, batch.color)
+        return _joints(people, given["transforms"], manifest, workspace, Stopwatch(), looks, turns)
+
+    inputs = {"images": list(batch.images), "boxes": batch.boxes, "image_index": batch.image_index, "transforms": transforms}
+    with watch.step("graph"):
+        return workspace(0, batch.images[0])[0].replay(("estimation", batch.color, turns), inputs, work)
+
+
+def _joints(
+    batch: People, transforms: Any, manifest: Manifest, workspace: Workspace, watch: Stopwatch, looks: Looks, turns: int
+) -> dict[str, Any]:
+    """Keypoints (P, K, 3) and, of a model that tells it, occlusion (P, K) of one batch of crops; tensors where the maps are.
+
+    Boxes, their images' indices and `transforms`, (P, 2, 3), are arrays, or tensors where the images are.
+    """
+    post = manifest.postprocess
+    maps = _average(batch, manifest, workspace, watch, looks, turns)
+    with watch.step("decode"):
+        heatmaps = packed(maps["heatmaps"])
+        found = {"keypoints": decode_heatmaps(heatmaps, post.method, stride=post.stride, transforms=transforms)}
+        return found | {"occlusion": highest(maps["occlusion"])} if "occlusion" in maps else found
 
 
 def _average(
@@ -147,7 +193,7 @@ def _maps(
         )
         maps = {name: found[name][:, : len(flip)] for name in found if name in _MAPS}
         # What is averaged, is averaged on the host; the maps of a single look stay where they are.
-        return maps if looks == Looks(rotation_test=looks.rotation_test) else {name: on_host(one) for name, one in maps.items()}
+        return maps if looks.once else {name: on_host(one) for name, one in maps.items()}
 
     maps = once(mirrored=False)
     if looks.flip_test:

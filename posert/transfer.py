@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -13,18 +14,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from posert.engine import Engine, check_place, open_for
 from posert.errors import InputError
-from posert.estimator import Estimator, check_batch_sizes
+from posert.estimator import Estimator
 from posert.geometry import check_keypoints, fit_aspect, person_boxes, to_box
 from posert.images import Color, check_color, check_images, whole_boxes
 from posert.people import find_people
-from posert.redrawing import Drawn, Redrawing, open_redrawing
+from posert.redrawing import Drawn, Redrawing, Sources, each, open_redrawing
+from posert.redrawing.replayed import Cut, replay_all, replay_drawing
 from posert.stopwatch import Stopwatch
-from posert.tensors import empty, reversed_channels
+from posert.tensors import is_tensor, reversed_channels
 from posert.types import Image, Images, Poses, TransferBatch, TransferResult
+from posert.warmup import check_batch_sizes, check_image_size, grey_images
 
 _SAME_ASPECT = 0.02
-_Sources = Callable[[slice], tuple[Any, NDArray[np.int64]]]
-"""From a slice of the poses to their sources, prepared, and the index of each pose's source among them."""
 
 
 class Transfer:
@@ -116,7 +117,7 @@ class Transfer:
         Returns:
             N pictures of the network's size, in fresh memory, with what each step took in milliseconds: locate (where an
             estimator was needed), crop, then of PG2 rasterize, network, to_uint8, mask, and of Unseen Poses rasterize,
-            segmentation, part_masks, background, warp_parts, foreground, composite.
+            segmentation, part_masks, background, warp_parts, foreground, composite; or graph for all of them (docs/gpu.md).
 
         Raises:
             InputError: images or poses cannot be used, or no person was found in a source image; the message names which.
@@ -129,12 +130,15 @@ class Transfer:
         watch = Stopwatch()
         boxes, joints = self._locate(images, batch.source_pose, color, watch)
         target = to_box(keypoints, boxes if frames is None else frames, self.engine.manifest.preprocess.size)
+        redrawing, manifest = self._redrawing(), self.engine.manifest
 
-        def sources(part: slice) -> tuple[Any, NDArray[np.int64]]:
-            prepared = self._prepare(images[part], boxes[part], None if joints is None else joints[part], color, watch)
-            return prepared, np.arange(len(images[part]))
+        def draw(part: slice, drawn: Drawn) -> None:
+            cut = self._cut(images[part], boxes[part], None if joints is None else joints[part], color)
+            poses = partial(redrawing.poses, target[part], cut.joints)
+            if not replay_all(cut, poses, redrawing, manifest, drawn, watch):
+                redrawing.draw(cut.prepare(redrawing, manifest, watch), poses(watch), drawn, watch)
 
-        return self._draw(sources, target, color, watch, _like(images))
+        return self._draw(draw, len(target), color, watch, _like(images))
 
     def prepare(self, source: Images, source_pose: Poses | None = None, *, color: Color = "rgb") -> PreparedSource:
         """Do once what depends on the source alone: find the person, cut it out, bring it into the network's range; of Unseen
@@ -159,22 +163,32 @@ class Transfer:
             )
         watch = Stopwatch()
         boxes, joints = self._locate(images, source_pose, color, watch)
-        return PreparedSource(self, self._prepare(images, boxes, joints, color, watch), boxes, color, _like(images))
+        cut = self._cut(images, boxes, joints, color)
+        return PreparedSource(self, cut.prepare(self._redrawing(), self.engine.manifest, watch), cut, color, _like(images))
 
-    def warmup(self, batch_sizes: Iterable[int] | None = None) -> None:
-        """Run a grey picture through all steps once for each batch size, so that the first real run is as fast as the next ones.
+    def warmup(self, batch_sizes: Iterable[int] | None = None, *, image_size: tuple[int, int] | None = None) -> None:
+        """Run grey pictures through all steps for each batch size, so that the first real run is as fast as the next ones.
+
+        On a GPU also pictures that are tensors, until the CUDA graphs of all steps, and of those after `prepare`, are captured
+        (docs/gpu.md).
 
         Args:
             batch_sizes: at least 1 each; None takes the model's own.
+            image_size: height and width of the tensors that will come, since a graph is for images of one size; None takes
+                that of the network's input.
 
         Raises:
-            InputError: a batch size is not a positive integer.
+            InputError: a batch size, a height or a width is not a positive integer.
         """
-        manifest = self.engine.manifest
-        for size in check_batch_sizes(manifest.batch_sizes if batch_sizes is None else batch_sizes):
-            images = np.full((size, *manifest.preprocess.size, 3), 128, np.uint8)
-            joints = np.ones((size, len(manifest.skeleton), 3), np.float32)  # so that nobody is looked for in grey
-            self.run(TransferBatch(images, joints, Poses(joints, skeleton=manifest.skeleton)))
+        manifest, image_size = self.engine.manifest, check_image_size(image_size)
+        for count in check_batch_sizes(manifest.batch_sizes if batch_sizes is None else batch_sizes):
+            for grey in grey_images(self.engine, count, image_size):
+                places = np.random.default_rng(0).uniform(0.25, 0.75, (count, len(manifest.skeleton), 3))
+                joints = (places * (*grey.shape[2:0:-1], 1)).astype(np.float32)  # so that nobody is looked for in grey
+                pose = Poses(joints, skeleton=manifest.skeleton)
+                self.run(TransferBatch(grey, joints, pose))
+                if is_tensor(grey):
+                    self.prepare(grey, pose).run(joints)
 
     def _locate(
         self, images: list[Image], pose: Poses | None, color: Color, watch: Stopwatch
@@ -212,43 +226,29 @@ class Transfer:
         height, width = manifest.preprocess.size
         return keypoints, None if target.boxes is None else fit_aspect(target.boxes, width / height)
 
-    def _prepare(
-        self,
-        images: list[Image],
-        boxes: NDArray[np.float32],
-        joints: NDArray[np.float32] | None,
-        color: Color,
-        watch: Stopwatch,
-    ) -> Any:
-        """Cut the sources out, and do what depends on them alone."""
-        from posert.ops import crop_resize
+    def _cut(self, images: list[Image], boxes: NDArray[np.float32], joints: NDArray[np.float32] | None, color: Color) -> Cut:
+        """Sources that are to be cut out of their images."""
+        return Cut(images, boxes, joints, "rgb" if color == self.engine.manifest.preprocess.channels else "bgr")
 
-        pre = self.engine.manifest.preprocess
-        channels = "rgb" if color == pre.channels else "bgr"
-        with watch.step("crop"):
-            pictures, _ = crop_resize(images, boxes, pre.size, pre.mean, pre.scale, fill=pre.fill, channels=channels)
-        return self._redrawing().prepare(pictures, joints, watch)
-
-    def _draw(self, sources: _Sources, target: NDArray[np.float32], color: Color, watch: Stopwatch, like: Any) -> TransferResult:
+    def _draw(
+        self, draw: Callable[[slice, Drawn], None], count: int, color: Color, watch: Stopwatch, like: Any
+    ) -> TransferResult:
         """Run the networks on all people, batch after batch.
 
         Args:
-            sources: gives the sources of each batch.
-            target: (N, K, 3) in network pixels.
+            draw: draws the people of one batch.
+            count: of all people.
             color: channel order of the result.
             watch: adds up the steps.
             like: one of the sources' images: the result is a tensor where it is one.
         """
-        manifest, redrawing = self.engine.manifest, self._redrawing()
-        height, width = manifest.preprocess.size
-        count, largest = len(target), manifest.batch_sizes[-1]
-        images = empty((count, height, width, 3), "uint8", like)
-        coarse = empty((count, height, width, 3), "uint8", like) if redrawing.has_coarse else None
-        drawn = Drawn(images, coarse, empty((count, height, width), "uint8", like))
+        manifest = self.engine.manifest
+        largest = manifest.batch_sizes[-1]
+        drawn = Drawn.empty(count, manifest.preprocess.size, self._redrawing().has_coarse, like)
         for start in range(0, count, largest):
             part = slice(start, min(start + largest, count))
-            prepared, index = sources(part)
-            redrawing.draw(prepared, index, target[part], drawn.part(part), watch)
+            draw(part, drawn.part(part))
+        images, coarse = drawn.images, drawn.coarse
         if color != manifest.preprocess.channels:
             images = reversed_channels(images)
             coarse = None if coarse is None else reversed_channels(coarse)
@@ -285,10 +285,10 @@ class PreparedSource:
         boxes: float32 (N, 4): the part of each source image that is seen, as x0, y0, x1, y1 in pixels.
     """
 
-    def __init__(self, transfer: Transfer, sources: Any, boxes: NDArray[np.float32], color: Color, like: Any) -> None:
+    def __init__(self, transfer: Transfer, sources: Sources, cut: Cut, color: Color, like: Any) -> None:
         """Use `Transfer.prepare`."""
         self._like = like
-        self.boxes = boxes
+        self.boxes, self._joints = cut.boxes, cut.joints
         self._transfer = transfer
         self._sources = sources
         self._color = color
@@ -311,11 +311,15 @@ class PreparedSource:
             ExecutionError: the network failed.
         """
         points, index = self._place(target, source_index)
+        redrawing, manifest, watch = self._transfer._redrawing(), self._transfer.engine.manifest, Stopwatch()
 
-        def sources(part: slice) -> tuple[Any, NDArray[np.int64]]:
-            return self._sources, index[part]
+        def draw(part: slice, drawn: Drawn) -> None:
+            sources = each(self._sources, index[part])
+            poses = partial(redrawing.poses, points[part], self._joints_of(index[part]))
+            if not replay_drawing(sources, poses, redrawing, manifest, drawn, watch):
+                redrawing.draw(sources, poses(watch), drawn, watch)
 
-        return self._transfer._draw(sources, points, self._color, Stopwatch(), self._like)
+        return self._transfer._draw(draw, len(points), self._color, watch, self._like)
 
     def backgrounds(self) -> NDArray[np.uint8] | None:
         """The sources without their people, uint8 (N, H, W, 3) at the network's size; None of models that make no such thing."""
@@ -342,8 +346,14 @@ class PreparedSource:
         manifest = self._transfer.engine.manifest
         if len(points) > manifest.batch_sizes[-1]:
             raise InputError(f"at most {manifest.batch_sizes[-1]} poses can be explained at once, got {len(points)}")
-        found = self._transfer._redrawing().explain(self._sources, index, points, Stopwatch())
+        redrawing, watch = self._transfer._redrawing(), Stopwatch()
+        poses = redrawing.poses(points, self._joints_of(index), watch)
+        found = redrawing.explain(each(self._sources, index), poses, watch)
         return {name: self._levels(values) for name, values in found.items()}
+
+    def _joints_of(self, index: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """The joints of the source of each pose, if they are needed."""
+        return None if self._joints is None else self._joints[index]
 
     def _levels(self, pictures: NDArray[np.float32]) -> Image:
         """Pictures (N, 3, H, W) in [-1, 1] as uint8 (N, H, W, 3), in the channel order of the sources."""

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import _disable_current_modes
 
 from posert.backends.device import _ONE_CAPTURE, CudaDevice
 
@@ -45,7 +47,8 @@ class FakeStream:
             while self.queue and (until is None or self.done < until):
                 work = self.queue.pop(0)
                 self.done += 1
-                work()
+                with _disable_current_modes():  # of fake_operations, which would put it on a stream again
+                    work()
 
 
 class _Graph:
@@ -67,6 +70,7 @@ class FakeDevice(CudaDevice):
         self.default = FakeStream(0)
         self.streams: list[FakeStream] = []
         self.memory: weakref.WeakValueDictionary[int, Tensor] = weakref.WeakValueDictionary()
+        self.storages: dict[int, StorageWeakRef] = {}
         self.graphs: list[_Graph] = []
         self.fail: dict[str, Exception] = {}
         self.allocated_in_capture = 0
@@ -83,9 +87,16 @@ class FakeDevice(CudaDevice):
 
     def own(self, tensor: Tensor) -> Tensor:
         """Count a tensor of the caller's as memory of the device."""
+        storage = tensor.untyped_storage()
         with _LOCK:
             self.memory[tensor.data_ptr()] = tensor
+            self.storages[storage.data_ptr()] = StorageWeakRef(storage)
         return tensor
+
+    def owns(self, tensor: Tensor) -> bool:
+        """Whether a tensor, or what it is a view of, is memory of the device."""
+        known = self.storages.get(tensor.untyped_storage().data_ptr())
+        return known is not None and not known.expired()
 
     def at(self, address: int) -> Tensor:
         """The device's memory at an address."""
@@ -103,6 +114,13 @@ class FakeDevice(CudaDevice):
         assert target.shape == source.shape
         assert target.dtype == source.dtype
         self.current().add(partial(target.copy_, source))
+
+    def stack(self, target: Tensor, sources: list[Tensor]) -> None:
+        for place, source in zip(target, sources, strict=True):
+            self.copy(place, source)
+
+    def finish(self, event: Callable[[], Any]) -> None:
+        event()
 
     def current(self) -> FakeStream:
         return getattr(self._local, "stream", self.default)
@@ -171,4 +189,5 @@ class FakeDevice(CudaDevice):
 
 def _nothing(shape: tuple[int, ...], dtype: str) -> Tensor:
     kind = getattr(torch, dtype)
-    return torch.full(shape, float("nan") if kind.is_floating_point else 77, dtype=kind)
+    with _disable_current_modes():
+        return torch.full(shape, float("nan") if kind.is_floating_point else 77, dtype=kind)

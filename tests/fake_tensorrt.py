@@ -12,6 +12,7 @@ import enum
 import json
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -353,6 +354,7 @@ def install(monkeypatch: Any, backend: str) -> World:
     global _world
     _world = world = World()
     module = ModuleType(backend)
+    module.__spec__ = ModuleSpec(backend, None)  # torch looks for it
     names = ("ILogger", "Runtime", "TensorIOMode", "ExecutionContextAllocationStrategy", "nptype")
     only_rtx = (
         *("EngineValidity", "EngineInvalidityDiagnostics", "ComputeCapability", "CudaGraphStrategy"),

@@ -16,6 +16,8 @@ from posert.variants import Plan
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from posert.backends.pipeline_graphs import PipelineGraphs, Work
+
 Array = NDArray[Any]
 
 
@@ -78,6 +80,14 @@ class TensorRunner(Runner, Protocol):
         """
         ...
 
+    def dedicated(self, work: Work) -> tuple[Work, Any]:
+        """The work of a pipeline with networks of this runner, as it can be captured in a CUDA graph, on one stream.
+
+        Returns:
+            The work, to be called for warm-ups and capture; and what its networks run with, which must live as long as the graph.
+        """
+        ...
+
 
 class Program(Protocol):
     """A bundle's networks, loaded by one vendor; shared between threads."""
@@ -86,6 +96,9 @@ class Program(Protocol):
     """The vendor, its version and settings, in a few words."""
     tensors: str | None
     """The CUDA device whose tensors its runners take, such as ``"cuda:0"``; None = they take NumPy arrays alone."""
+
+    pipelines: PipelineGraphs | None
+    """CUDA graphs of networks with what surrounds them, where its runners take tensors; None = there are none."""
 
     def runner(self) -> Runner:
         """A runner for the calling thread."""

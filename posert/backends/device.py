@@ -61,6 +61,12 @@ class CudaDevice:
         """Copy on the current stream; the host does not wait."""
         target.copy_(source, non_blocking=True)
 
+    def stack(self, target: Tensor, sources: list[Tensor]) -> None:
+        """Copy tensors of one shape, one behind the other, on the current stream; the host does not wait."""
+        import torch
+
+        torch.stack(sources, out=target)
+
     def current(self) -> Any:
         """The current stream."""
         import torch
@@ -95,6 +101,10 @@ class CudaDevice:
     def wait_for(self, stream: Any, event: Any) -> None:
         """Let a stream wait for a mark."""
         stream.wait_event(event)
+
+    def finish(self, event: Any) -> None:
+        """Let the host wait for a mark."""
+        event.synchronize()
 
     def synchronize(self, stream: Any | None = None) -> None:
         """Let the host wait for a stream, or for all of the device's work, which cannot be while a stream is captured."""

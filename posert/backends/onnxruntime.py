@@ -59,6 +59,7 @@ class OnnxRuntimeProgram:
     """
 
     tensors = None
+    pipelines = None
 
     def __init__(self, sessions: Mapping[str, Any], device: str, threads: int) -> None:
         import onnxruntime

@@ -84,6 +84,31 @@ class Context:
             raise refused(self._vendor, self._device, f"{what} in network {self.plan.spec.name!r}")
 
 
+class OwnContexts:
+    """Contexts that one graph of a pipeline launches its networks with, in the order of the launches, and nobody else."""
+
+    def __init__(self, vendor: Vendor, device: CudaDevice) -> None:
+        self._vendor, self._device = vendor, device
+        self._contexts: list[Context] = []
+        self._next = 0
+
+    def restart(self) -> None:
+        """The work, which makes the same launches each time, begins anew."""
+        self._next = 0
+
+    def take(self, plan: LoadedPlan, batch: int) -> Context:
+        """The context of the next launch, on the current stream; made if the work is done for the first time.
+
+        Raises:
+            BackendError: see `Context`.
+        """
+        if self._next == len(self._contexts):
+            stream = self._device.current()
+            self._contexts.append(Context(plan, plan.profile(batch), stream, self._vendor, self._device, fixed=True))
+        self._next += 1
+        return self._contexts[self._next - 1]
+
+
 class Idle(Generic[_Thing]):
     """What runs on a device and nobody is using at the moment. Threads may share it."""
 

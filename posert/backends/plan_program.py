@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -11,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from posert.backends import Array, LoadRequest
 from posert.backends.device import CudaDevice
-from posert.backends.plan_contexts import ContextPool
+from posert.backends.pipeline_graphs import GRAPHS, PipelineGraphs, Work, graphs_wanted
+from posert.backends.plan_contexts import ContextPool, OwnContexts
 from posert.backends.plan_graphs import GraphPool, NetworkGraph, empty_like, workspace
 from posert.backends.plans import LoadedPlan, Vendor, load_plan
 from posert.errors import BackendError, ExecutionError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-GRAPHS = "POSERT_CUDA_GRAPHS"
-"""Environment variable: 0 launches networks one kernel after the other, without CUDA graphs."""
 
 
 class PlanProgram:
@@ -32,17 +29,19 @@ class PlanProgram:
     Attributes:
         summary: the vendor, its version and settings, in a few words.
         tensors: the CUDA device whose tensors it takes, such as ``"cuda:0"``.
-        graphs: whether CUDA graphs are used: not once a capture has failed.
+        graphs: whether CUDA graphs of networks are used: not once a capture has failed.
+        pipelines: CUDA graphs of what surrounds the networks besides.
     """
 
     def __init__(self, plans: Mapping[str, LoadedPlan], batch_sizes: tuple[int, ...], vendor: Vendor, device: CudaDevice) -> None:
         self.vendor, self.device, self.batch_sizes = vendor, device, batch_sizes
         self.tensors = device.name
-        self.graphs = os.environ.get(GRAPHS, "1") != "0"
+        self.graphs = graphs_wanted()
         origins = " and ".join(dict.fromkeys(plan.origin for plan in plans.values()))
         version = f"{vendor.name} {vendor.module.__version__} ({vendor.cuda})"
         self.summary = f"{version}, {device.name} ({device.product}), plans {origins}"
         self.contexts, self.captured = ContextPool(vendor, device), GraphPool(device)
+        self.pipelines = PipelineGraphs(device, lambda: self.graphs)
         self._plans = dict(plans)
         self._lock = threading.Lock()
 
@@ -87,6 +86,7 @@ class PlanProgram:
         with self._lock:
             plans, self._plans = list(self._plans.values()), {}
         with self.device.working("closing an engine"):
+            self.pipelines.close()
             self.captured.close()
             self.contexts.close()
             for plan in plans:
@@ -101,6 +101,7 @@ class PlanRunner:
         self._program, self._device = program, program.device
         self._stream = program.device.new_stream()
         self._pinned: dict[tuple[str, str], Tensor] = {}
+        self._own: OwnContexts | None = None
 
     def run(self, network: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run a network on arrays, by way of pinned memory; see `posert.backends.Runner`."""
@@ -122,7 +123,35 @@ class PlanRunner:
         """Run a network on tensors where they lie; see `posert.backends.TensorRunner`."""
         plan, device = self._program.plan(network), self._device
         with device.working(f"network {network!r}"):
+            if self._own is not None:
+                return self._launch_own(plan, inputs, self._own)
             return self._captured_by_caller(plan, inputs) if device.capturing() else self._run(plan, inputs)
+
+    def dedicated(self, work: Work) -> tuple[Work, Any]:
+        """The work with contexts of its own, and those; see `posert.backends.TensorRunner`."""
+        own = OwnContexts(self._program.vendor, self._device)
+
+        def with_own(inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+            own.restart()
+            self._own = own
+            try:
+                return work(inputs)
+            finally:
+                self._own = None
+
+        return with_own, own
+
+    def _launch_own(self, plan: LoadedPlan, inputs: Mapping[str, Tensor], own: OwnContexts) -> dict[str, Tensor]:
+        """Run kernel by kernel on the current stream, for the warm-ups of a pipeline's graph and for its capture."""
+        device, program, batch = self._device, self._program, len(next(iter(inputs.values())))
+        context = own.take(plan, batch)
+        outputs, first = empty_like(plan.spec.outputs, batch, device), not context.batch
+        context.launch(inputs, outputs, workspace(plan, context.profile, device))
+        if first:
+            program.vendor.keep(plan.state)
+            if not context.can_be_captured():
+                raise ExecutionError(f"{program.vendor.name} says that network {plan.spec.name!r} cannot be captured")
+        return outputs
 
     def _run(self, plan: LoadedPlan, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run on the current stream: from a graph, if the batch has one."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from posert.backends import Array, LoadRequest, compare_tensors
+from posert.backends.device import CudaDevice
+from posert.backends.pipeline_graphs import PipelineGraphs, Work
 from posert.bundle import check_self_contained
 from posert.errors import BackendError, ExecutionError, GpuMemoryError, MissingDependency
 from posert.manifest import NetworkSpec
@@ -78,6 +80,7 @@ class TorchProgram:
     Attributes:
         summary: the vendor, its version and settings, in a few words.
         tensors: the CUDA device whose tensors it takes, such as ``"cuda:0"``; None = it runs on the CPU.
+        pipelines: CUDA graphs of networks with what surrounds them; None on the CPU.
     """
 
     def __init__(self, graphs: Mapping[str, tuple[NetworkSpec, Graph]], device: Any) -> None:
@@ -87,6 +90,7 @@ class TorchProgram:
         threads = f", {torch.get_num_threads()} threads of torch" if device.type == "cpu" else ""
         self.summary = f"torch {torch.__version__}, {place}{threads}"
         self.tensors = None if device.type == "cpu" else str(device)
+        self.pipelines = None if device.type == "cpu" else PipelineGraphs(CudaDevice(device.index))
         self._device = device
         self._graphs = dict(graphs)
 
@@ -119,8 +123,14 @@ class TorchProgram:
         except (RuntimeError, ValueError) as error:  # torch's own
             raise ExecutionError(f"torch could not run network {network!r}: {error}") from error
 
+    def dedicated(self, work: Work) -> tuple[Work, Any]:
+        """The work itself, with the networks that it reads; see `posert.backends.TensorRunner`."""
+        return work, dict(self._graphs)
+
     def close(self) -> None:
         """Give the weights back, as soon as no thread runs them any more."""
+        if self.pipelines is not None:
+            self.pipelines.close()
         self._graphs.clear()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,9 @@ from posert.errors import InputError
 from posert.manifest import Manifest
 from posert.ops import composite, part_masks, part_transforms, rasterize_gaussians, warp_parts
 from posert.ops.limb_priors.parts import PART_NAMES
-from posert.redrawing import Drawn
+from posert.redrawing import Drawn, Poses, Sources
 from posert.stopwatch import Stopwatch
-from posert.tensors import beside, empty, joined, on_host, taken
+from posert.tensors import beside, empty, joined, on_host
 
 POSE_SIGMA = 3.5
 """Of the pose maps' Gaussians, in pixels of a picture 256 pixels high (specs K3)."""
@@ -22,23 +23,6 @@ POSE_SIGMA = 3.5
 _WHEEL = np.arange(len(PART_NAMES))[:, None] * (2 * np.pi * 0.3) + np.array([0, 2, 4]) * (np.pi / 3)
 PART_COLOURS = np.cos(_WHEEL).astype(np.float32)
 """A colour in [-1, 1] for each part, (10, 3); neighbours differ most."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """N source people, taken apart.
-
-    Attributes:
-        pictures: float32 (N, 3, H, W).
-        joints: float32 (N, 14, 3), in pixels of the pictures.
-        parts: float32 (N, 11, H, W): what each pixel shows, the background first.
-        backgrounds: float32 (N, 3, H, W): the pictures without the people.
-    """
-
-    pictures: NDArray[np.float32]
-    joints: NDArray[np.float32]
-    parts: NDArray[np.float32]
-    backgrounds: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -65,8 +49,13 @@ class UnseenRedrawing:
     def __init__(self, manifest: Manifest, session: Session) -> None:
         self.manifest, self.session = manifest, session
 
-    def prepare(self, pictures: NDArray[np.float32], joints: NDArray[np.float32] | None, watch: Stopwatch) -> Sources:
-        """Cut the people into parts, and fill the backgrounds."""
+    def prepare(self, pictures: NDArray[np.float32], joints: NDArray[np.float32] | None, watch: Stopwatch) -> dict[str, Any]:
+        """Cut the people into parts, and fill the backgrounds.
+
+        Returns:
+            The ``pictures``; ``parts``, float32 (N, 11, H, W): what each pixel shows, the background first; ``backgrounds``,
+            float32 (N, 3, H, W): the pictures without the people.
+        """
         if joints is None:
             raise InputError("Unseen Poses must know where the source's joints are")
         parts = empty((len(pictures), 11, *pictures.shape[2:]), "float32", pictures)
@@ -75,26 +64,36 @@ class UnseenRedrawing:
         for start in range(0, len(pictures), largest):
             part = slice(start, start + largest)
             with watch.step("rasterize"):
-                maps = pose_maps(beside(joints[part], pictures), tuple(pictures.shape[2:]))
+                points = beside(joints[part], pictures)
+                maps = pose_maps(points, tuple(pictures.shape[2:]))
             with watch.step("segmentation"):
                 logits = self.session.run("segmentation", {"image": pictures[part], "pose": maps})["logits"]
             with watch.step("part_masks"):
-                part_masks(logits, joints[part], power=self.manifest.postprocess.part_power, out=parts[part])
+                part_masks(logits, points, power=self.manifest.postprocess.part_power, out=parts[part])
                 shown = parts[part, :1]
                 masked = joined([pictures[part] * shown, shown])
             with watch.step("background"):
                 backgrounds[part] = self.session.run("background", {"image": masked, "pose": maps})["background"]
-        return Sources(pictures, joints, parts, backgrounds)
+        return {"pictures": pictures, "parts": parts, "backgrounds": backgrounds}
+
+    def poses(self, target: NDArray[np.float32], joints: NDArray[np.float32] | None, watch: Stopwatch) -> dict[str, Any]:
+        """The ``target``'s joints, and ``transforms``, float32 (M, 10, 2, 3): how its parts come from the source's."""
+        if joints is None:
+            raise InputError("Unseen Poses must know where the source's joints are")
+        with watch.step("warp_parts"):
+            return {"target": target, "transforms": np.ascontiguousarray(part_transforms(target, joints)[:, 1:])}
 
     def backgrounds(self, sources: Sources) -> NDArray[np.float32]:
         """What `prepare` made."""
-        return sources.backgrounds
+        found: NDArray[np.float32] = sources["backgrounds"]
+        return found
 
-    def layers(self, sources: Sources, index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch) -> Layers:
+    def layers(self, sources: Sources, poses: Poses, watch: Stopwatch) -> Layers:
         """Move the parts and make people of them; arguments as of `draw`."""
+        target = poses["target"]
         with watch.step("warp_parts"):
-            transforms = part_transforms(target, np.ascontiguousarray(taken(sources.joints, index)))
-            moved = warp_parts(taken(sources.pictures, index), taken(sources.parts, index)[:, 1:], transforms[:, 1:])
+            transforms = beside(poses["transforms"], sources["pictures"])
+            moved = warp_parts(sources["pictures"], sources["parts"][:, 1:], transforms)
         with watch.step("rasterize"):
             maps = pose_maps(beside(target, moved), self.manifest.preprocess.size)
         with watch.step("foreground"):
@@ -103,31 +102,26 @@ class UnseenRedrawing:
             outputs = self.session.run("foreground", inputs)
         return Layers(moved, outputs["foreground"], outputs["mask"])
 
-    def draw(
-        self, sources: Sources, index: NDArray[np.int64], target: NDArray[np.float32], drawn: Drawn, watch: Stopwatch
-    ) -> None:
+    def draw(self, sources: Sources, poses: Poses, drawn: Drawn, watch: Stopwatch) -> None:
         """Make the people, and lay them over the backgrounds."""
-        layers = self.layers(sources, index, target, watch)
+        layers = self.layers(sources, poses, watch)
         with watch.step("composite"):
-            composite(layers.foregrounds, taken(sources.backgrounds, index), layers.masks, as_uint8=True, out=drawn.images)
+            composite(layers.foregrounds, sources["backgrounds"], layers.masks, as_uint8=True, out=drawn.images)
             drawn.mask[...] = layers.masks[:, 0] >= 0.5
 
-    def explain(
-        self, sources: Sources, index: NDArray[np.int64], target: NDArray[np.float32], watch: Stopwatch
-    ) -> dict[str, NDArray[np.float32]]:
+    def explain(self, sources: Sources, poses: Poses, watch: Stopwatch) -> dict[str, NDArray[np.float32]]:
         """The source, its parts in colours, every part where the target has it, the foreground, its mask, the background, all."""
-        layers = self.layers(sources, index, target, watch)
-        sources = Sources(*map(on_host, (sources.pictures, sources.joints, sources.parts, sources.backgrounds)))
+        layers = self.layers(sources, poses, watch)
+        sources = {name: on_host(value) for name, value in sources.items()}
         layers = Layers(*map(on_host, (layers.moved, layers.foregrounds, layers.masks)))
-        backgrounds = taken(sources.backgrounds, index)
         found = {
-            "source": taken(sources.pictures, index),
-            "parts": np.einsum("nphw,pc->nchw", taken(sources.parts, index)[:, 1:], PART_COLOURS + 1) - 1,
+            "source": sources["pictures"],
+            "parts": np.einsum("nphw,pc->nchw", sources["parts"][:, 1:], PART_COLOURS + 1) - 1,
             **{name: layers.moved[:, part] for part, name in enumerate(PART_NAMES)},
             "foreground": layers.foregrounds,
             "mask": np.repeat(2 * layers.masks - 1, 3, 1),
-            "background": backgrounds,
-            "image": composite(layers.foregrounds, backgrounds, layers.masks),
+            "background": sources["backgrounds"],
+            "image": composite(layers.foregrounds, sources["backgrounds"], layers.masks),
         }
         return {name: np.ascontiguousarray(pictures, np.float32) for name, pictures in found.items()}
 

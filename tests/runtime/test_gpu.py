@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from posert import Engine, InputError, zoo
+from posert import Engine, Estimator, InputError, Poses, Transfer, TransferBatch, zoo
 from posert.backends import CANDIDATES, ON_REQUEST, missing
-from posert.backends.plan_program import GRAPHS
+from posert.backends.pipeline_graphs import GRAPHS
 
 pytestmark = pytest.mark.gpu
 
@@ -235,6 +235,117 @@ class TestGraphs:
             assert "plans built here" in engine.explain()
         with Engine.open("cpm-s", backend=backend, device="cuda") as engine:
             assert "plans from posert's cache" in engine.explain()
+
+
+@with_tensors
+class TestPipelines:
+    """All steps of a pipeline in one CUDA graph."""
+
+    @staticmethod
+    def estimate(engine: Engine, seed: int) -> np.ndarray:
+        import torch
+
+        rng = np.random.default_rng(seed)
+        images = rng.integers(0, 256, (8, 300, 200, 3), np.uint8)
+        boxes = np.float32([10, 5, 190, 295]) + rng.uniform(-3, 3, (8, 4)).astype(np.float32)
+        return Estimator(engine).run(torch.from_numpy(images).cuda(), boxes).keypoints
+
+    @staticmethod
+    def transfer(engine: Engine, seed: int, prepared: bool) -> np.ndarray:
+        import torch
+
+        rng, manifest = np.random.default_rng(seed), engine.manifest
+        count, joints, size = 1, len(manifest.skeleton), manifest.preprocess.size
+        coarse = torch.from_numpy(rng.uniform(0, 255, (count, 3, 6, 5)).astype(np.float32)).cuda()
+        smooth = torch.nn.functional.interpolate(coarse, size, mode="bicubic").clamp(0, 255).to(torch.uint8)
+        places = rng.uniform(0.2, 0.8, (2, count, joints, 3)) * (*size[::-1], 1)
+        target, source = places.astype(np.float32)
+        transfer, pose, pictures = Transfer(engine), Poses(source, skeleton=manifest.skeleton), smooth.permute(0, 2, 3, 1)
+        if prepared:
+            return transfer.prepare(pictures, pose).run(target).images.cpu().numpy()  # type: ignore[attr-defined, no-any-return]
+        return transfer.run(TransferBatch(pictures, target, pose)).images.cpu().numpy()  # type: ignore[attr-defined, no-any-return]
+
+    def compare(self, backend: str, model: str, work: Any, monkeypatch: Any, tolerance: float) -> None:
+        """With and without graphs, on inputs of one shape and ever other values."""
+        results = []
+        for graphs in ("1", "0"):
+            monkeypatch.setenv(GRAPHS, graphs)
+            with Engine.open(model, backend=backend, device="cuda") as engine:
+                program: Any = engine._program
+                results.append([work(engine, seed).astype(np.float64) for seed in range(4)])
+                assert program.pipelines.enabled == (graphs == "1"), "no capture failed"
+                assert len(program.pipelines._idle) == (graphs == "1"), "one graph, which was given back"
+        for found, wanted in zip(*results, strict=True):
+            np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+            assert np.nanmean(np.abs(found - wanted) > tolerance) < 0.01
+
+    def test_estimation(self, backend: str, monkeypatch: Any) -> None:
+        self.compare(backend, "cpm-s", self.estimate, monkeypatch, 1e-2)
+
+    @pytest.mark.parametrize("model", ["pg2-s", "unseen-s"])
+    @pytest.mark.parametrize("prepared", [False, True])
+    def test_transfer(self, backend: str, model: str, prepared: bool, monkeypatch: Any) -> None:
+        def work(engine: Engine, seed: int) -> np.ndarray:
+            return self.transfer(engine, seed, prepared)
+
+        self.compare(backend, model, work, monkeypatch, 1)
+
+    def test_one_replay_and_no_wait(self, backend: str, monkeypatch: Any) -> None:
+        """A run of shapes that were captured replays one graph, and the host waits for nothing."""
+        import torch
+
+        replay, replays = torch.cuda.CUDAGraph.replay, []
+        monkeypatch.setattr(torch.cuda.CUDAGraph, "replay", lambda graph: (replays.append(graph), replay(graph))[1])
+        with Engine.open("pg2-s", backend=backend, device="cuda") as engine:
+            transfer, manifest = Transfer(engine), engine.manifest
+            images = torch.full((8, *manifest.preprocess.size, 3), 100, dtype=torch.uint8, device="cuda")
+            poses = np.ones((8, len(manifest.skeleton), 3), np.float32) * (20, 30, 1)
+            for _ in range(3):
+                wanted = transfer.run(TransferBatch(images, poses)).images
+            torch.cuda.synchronize()
+            replays.clear()
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                found = transfer.run(TransferBatch(images, poses)).images
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+            assert len(replays) == 1
+            assert torch.equal(found, wanted)  # type: ignore[arg-type]
+
+    def test_two_threads_and_streams(self, backend: str) -> None:
+        import torch
+
+        with Engine.open("pg2-s", backend=backend, device="cuda") as engine:
+            expected = [self.transfer(engine, seed, False) for seed in range(4)]
+
+            def work(seed: int) -> np.ndarray:
+                with torch.cuda.stream(torch.cuda.Stream()):
+                    torch.cuda._sleep(LATE // 50 * (seed % 3))
+                    return self.transfer(engine, seed % 4, False)
+
+            with ThreadPoolExecutor(2) as pool:
+                for seed, found in enumerate(pool.map(work, range(20))):
+                    assert (np.abs(found.astype(int) - expected[seed % 4]) > 1).mean() < 0.01
+
+    @pytest.mark.parametrize("model", ["pg2-s"])
+    def test_a_refused_capture(self, backend: str, model: str, monkeypatch: Any) -> None:
+        """One warning, and the same results step by step."""
+        from posert.backends.device import CudaDevice
+
+        with Engine.open(model, backend=backend, device="cuda") as engine:
+            expected = self.transfer(engine, 0, False)
+            capture = CudaDevice.capture
+
+            def refusing(device: CudaDevice, stream: Any, work: Any) -> Any:
+                import torch
+
+                return capture(device, stream, lambda: (work(), torch.cuda.current_stream().synchronize()))  # type: ignore[arg-type, return-value]
+
+            monkeypatch.setattr(CudaDevice, "capture", refusing)
+            with pytest.warns(RuntimeWarning, match="pipelines are launched step by step"):
+                found = self.transfer(engine, 0, False)
+            for images in (found, self.transfer(engine, 0, False)):
+                assert (np.abs(images.astype(int) - expected) > 1).mean() < 0.01
 
 
 @on_gpu

@@ -114,12 +114,18 @@ def _check_image(dtype: Any, shape: tuple[int, ...], position: int) -> None:
         raise InputError(f"image {position} has a side beyond {_check.MAX_SIDE} pixels: shape {shape}")
 
 
+def usable_boxes(box: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which boxes (P, 4) can be cut out: finite, within +-1e9, of some area."""
+    usable: NDArray[np.bool_] = (np.abs(box) <= MAX_COORDINATE).all(1) & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
+    return usable
+
+
 def _check_boxes(box: NDArray[np.float32]) -> None:
     if box.ndim != 2 or box.shape[1] != 4:
         raise InputError(f"boxes must have shape (P, 4): x0, y0, x1, y1 of each person; got {box.shape}")
     if _tensors.is_tensor(box):
         return
-    usable = (np.abs(box) <= MAX_COORDINATE).all(1) & (box[:, 2] > box[:, 0]) & (box[:, 3] > box[:, 1])
+    usable = usable_boxes(box)
     if not usable.all():
         bad = int(np.argmin(usable))
         raise InputError(f"box {bad} must be finite (within +-1e9) with x0 < x1 and y0 < y1, got {box[bad].tolist()}")
