@@ -47,7 +47,7 @@ class FakeStream:
             while self.queue and (until is None or self.done < until):
                 work = self.queue.pop(0)
                 self.done += 1
-                with _disable_current_modes():  # of fake_operations, which would put it on a stream again
+                with torch.no_grad(), _disable_current_modes():  # of fake_operations, which would put it on a stream again
                     work()
 
 

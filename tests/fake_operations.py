@@ -63,9 +63,11 @@ def playing(device: FakeDevice) -> contextlib.ExitStack:
     return stack
 
 
-def aside() -> Any:
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
     """A context in which tensors are those of the CPU, as they are to everybody else."""
-    return _disable_current_modes()
+    with _disable_current_modes(), torch._C.DisableTorchFunction():
+        yield
 
 
 class _Waiting(TorchFunctionMode):
