@@ -5,11 +5,47 @@ from __future__ import annotations
 import ctypes
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
+
+from posert.errors import MissingDependency
 
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 """Compute capabilities that TensorRT-RTX 1.7 names as targets."""
+
+
+_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+
+@contextmanager
+def on_gpu(index: int) -> Iterator[None]:
+    """Make a GPU the calling thread's current one, as whatever uses CUDA's runtime then takes it, by the driver alone.
+
+    Args:
+        index: among ``devices`` of `ask_driver`.
+
+    Raises:
+        MissingDependency: the driver refuses it.
+    """
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError as error:
+        raise MissingDependency(f"no NVIDIA driver: {_DRIVER} cannot be loaded") from error
+    context = ctypes.c_void_p()
+    failed = driver.cuInit(0) or driver.cuDevicePrimaryCtxRetain(ctypes.byref(context), index)
+    if failed:
+        raise MissingDependency(f"the NVIDIA driver cannot use GPU {index} (error {failed}): see nvidia-smi")
+    try:
+        failed = driver.cuCtxPushCurrent_v2(context)
+        if failed:
+            raise MissingDependency(f"the NVIDIA driver cannot make GPU {index} the current one (error {failed})")
+        try:
+            yield
+        finally:
+            driver.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+    finally:
+        driver.cuDevicePrimaryCtxRelease_v2(index)
 
 
 def ask_driver() -> dict[str, Any]:
@@ -19,7 +55,7 @@ def ask_driver() -> dict[str, Any]:
         ``driver``, the library, ``cuda``, the newest CUDA version that it runs, ``devices``, each with ``name`` and
         ``compute_capability``, ``nvidia_smi``, the tool's path, and ``missing``: why there is no GPU, or None.
     """
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    library = _DRIVER
     tool = shutil.which("nvidia-smi")
     answer: dict[str, Any] = {"driver": None, "cuda": None, "devices": [], "nvidia_smi": tool}
     try:

@@ -66,6 +66,7 @@ class FakeDevice(CudaDevice):
     """Stands in for `CudaDevice`. Attributes say how it is to fail, and what it was asked."""
 
     def __init__(self, name: str = "cuda:0", capability: str = "8.9") -> None:
+        self.index = int(name.partition(":")[2])
         self.name, self.capability, self.product = name, capability, "Pretended GPU"
         self.default = FakeStream(0)
         self.streams: list[FakeStream] = []

@@ -31,6 +31,7 @@ class CudaDevice:
     Streams are torch's objects, which are equal if they are the same stream.
 
     Attributes:
+        index: as torch and the driver count.
         name: as in ``device=``, such as ``"cuda:0"``.
         capability: compute capability, such as ``"8.9"``.
         product: the GPU's name, such as ``"NVIDIA L4"``.
@@ -40,7 +41,7 @@ class CudaDevice:
         """Use a GPU that is there, see `device_index`."""
         import torch
 
-        self.name = f"cuda:{index}"
+        self.index, self.name = index, f"cuda:{index}"
         self.capability = ".".join(map(str, torch.cuda.get_device_capability(index)))
         self.product = torch.cuda.get_device_name(index)
         self._device = torch.device("cuda", index)

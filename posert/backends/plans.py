@@ -132,8 +132,9 @@ def _built(network: Network, request: LoadRequest, vendor: Vendor, device: CudaD
         request.precision,
         request.batch_sizes,
         compute_capabilities=vendor.targets(device.capability),
+        device=device.index,
     )
-    with device.working(f"building a plan of network {network.spec.name!r}"):  # tensorrt builds on the current device
+    with device.working(f"building a plan of network {network.spec.name!r}"):
         plan = build(vendor.name, wanted)
     return plan.data, "built here" if plan.built else "from posert's cache"
 

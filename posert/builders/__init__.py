@@ -38,6 +38,7 @@ class PlanRequest:
             default (tensorrt_rtx), or the GPU of this machine (tensorrt, which knows no others).
         workspace: most bytes of GPU memory for intermediate results; the largest batch needs the most.
         level: how hard the vendor optimises, 0 to 5.
+        device: which of this machine's GPUs it is built on, and for, by a vendor that builds on the GPU that will run it.
     """
 
     spec: NetworkSpec
@@ -47,12 +48,14 @@ class PlanRequest:
     compute_capabilities: tuple[str, ...] = ()
     workspace: int = 4 << 30
     level: int = 3
+    device: int = 0
 
     def __post_init__(self) -> None:
         """Refuse what no vendor could build.
 
         Raises:
-            InputError: sizes that do not ascend from at least 1, a level or workspace out of range, a capability given twice.
+            InputError: sizes that do not ascend from at least 1, a level, workspace or device out of range, a capability given
+                twice.
         """
         sizes = self.batch_sizes
         if not sizes or sizes[0] < 1 or list(sizes) != sorted(set(sizes)):
@@ -61,6 +64,8 @@ class PlanRequest:
             raise InputError(f"the builder's level must be 0 to {_LEVELS}, got {self.level}")
         if self.workspace < 1 << 20:
             raise InputError(f"the workspace must be at least {1 << 20} bytes (1 MiB), got {self.workspace}")
+        if self.device < 0:
+            raise InputError(f"GPUs are counted from 0, got device {self.device}")
         _refuse_repeated(self.compute_capabilities)
 
 
@@ -71,12 +76,16 @@ class Builder(Protocol):
         """What this machine lacks to build, and how to get it; None if nothing is known to be missing."""
         ...
 
-    def target(self, compute_capabilities: tuple[str, ...]) -> dict[str, Any]:
+    def target(self, compute_capabilities: tuple[str, ...], device: int = 0) -> dict[str, Any]:
         """What of the vendor and of this machine changes the plan: versions, flags, GPUs. It can be written as JSON.
+
+        Args:
+            compute_capabilities: as in `PlanRequest`.
+            device: as there.
 
         Raises:
             InputError: the vendor cannot build for the GPUs that are asked for.
-            MissingDependency: the vendor's packages are in disorder.
+            MissingDependency: the vendor's packages are in disorder, or there is no such GPU.
         """
         ...
 
@@ -145,7 +154,7 @@ def build(backend: str, request: PlanRequest, *, cache: PlanCache | None = None,
     if reason is not None:
         raise MissingDependency(reason)
     kept = cache or PlanCache()
-    identity = {**_identity(request), "backend": backend, **builder.target(request.compute_capabilities)}
+    identity = {**_identity(request), "backend": backend, **builder.target(request.compute_capabilities, request.device)}
     return kept.get(identity, lambda: builder.build(request, progress, kept))
 
 

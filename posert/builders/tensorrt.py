@@ -9,8 +9,8 @@ from posert.builders import PlanRequest, Progress
 from posert.builders.cache import PlanCache
 from posert.builders.networks import compile_network, wheel_cuda
 from posert.builders.timings import TimingCache
-from posert.errors import InputError
-from posert.nvidia import ask_driver
+from posert.errors import InputError, MissingDependency
+from posert.nvidia import ask_driver, on_gpu
 
 _GET = "install it with: pip install 'posert[tensorrt]'"
 
@@ -29,7 +29,7 @@ def missing() -> str | None:
     return None
 
 
-def target(compute_capabilities: tuple[str, ...]) -> dict[str, Any]:
+def target(compute_capabilities: tuple[str, ...], device: int = 0) -> dict[str, Any]:
     """What of the package and of the GPU changes the plan; see `posert.builders.Builder`."""
     import tensorrt
 
@@ -38,13 +38,16 @@ def target(compute_capabilities: tuple[str, ...]) -> dict[str, Any]:
             "tensorrt builds for the GPU of this machine alone; leave out the compute capabilities, or build with tensorrt_rtx"
         )
     gpu = ask_driver()
-    device = gpu["devices"][0]
+    count = len(gpu["devices"])
+    if device >= count:
+        raise MissingDependency(f"there is no GPU {device} to build on: the driver finds {count}, counted from 0")
+    found = gpu["devices"][device]
     return {
         "version": tensorrt.__version__,
         "cuda": wheel_cuda("tensorrt"),
         "driver_cuda": gpu["cuda"],
-        "compute_capabilities": [device["compute_capability"]],
-        "gpu": device["name"],
+        "compute_capabilities": [found["compute_capability"]],
+        "gpu": found["name"],
         "flags": ["no TF32"],
     }
 
@@ -53,5 +56,6 @@ def build(request: PlanRequest, progress: Progress | None, cache: PlanCache) -> 
     """Build; see `posert.builders.build`. How long each kernel took on this GPU is kept for later builds."""
     import tensorrt
 
-    timings = TimingCache(cache, {"backend": "tensorrt", **target(request.compute_capabilities)})
-    return compile_network(tensorrt, request, progress, timings.lend, timings.keep)
+    timings = TimingCache(cache, {"backend": "tensorrt", **target(request.compute_capabilities, request.device)})
+    with on_gpu(request.device):  # the package builds on the current one
+        return compile_network(tensorrt, request, progress, timings.lend, timings.keep)

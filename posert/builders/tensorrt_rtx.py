@@ -24,8 +24,8 @@ def missing() -> str | None:
     return None
 
 
-def target(compute_capabilities: tuple[str, ...]) -> dict[str, Any]:
-    """What of the package changes the plan; see `posert.builders.Builder`."""
+def target(compute_capabilities: tuple[str, ...], device: int = 0) -> dict[str, Any]:
+    """What of the package changes the plan, whichever GPUs this machine has; see `posert.builders.Builder`."""
     import tensorrt_rtx
 
     _members(compute_capabilities)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import sys
 from dataclasses import replace
@@ -13,7 +15,7 @@ import pytest
 
 pytest.importorskip("filelock", reason="the plan cache needs filelock; pip install posert[tensorrt-rtx]")
 
-from posert import BuildError, Bundle, BundleError, InputError, MissingDependency, builders, zoo
+from posert import BuildError, Bundle, BundleError, InputError, MissingDependency, builders, nvidia, zoo
 from posert.builders import PlanRequest, build, networks, ranges
 from posert.builders import tensorrt as builders_tensorrt
 from posert.builders.cache import PlanCache, digest
@@ -214,12 +216,50 @@ def test_two_cuda_versions_of_one_package(monkeypatch: Any) -> None:
 
 
 class Driver:
-    """The one GPU of a machine that there is none of here."""
+    """The driver of a machine with two GPUs, of which there are none here, as a library: it notes what it is asked."""
+
+    def __init__(self, refused: str = "") -> None:
+        self.refused, self.asked = refused, []  # type: ignore[var-annotated]
 
     @staticmethod
     def answer() -> dict[str, Any]:
-        device = {"name": "NVIDIA Example", "compute_capability": "9.0"}
-        return {"driver": "libcuda.so.1", "cuda": "13.1", "devices": [device], "nvidia_smi": None, "missing": None}
+        devices = [
+            {"name": "NVIDIA Example", "compute_capability": "9.0"},
+            {"name": "NVIDIA Other", "compute_capability": "8.6"},
+        ]
+        return {"driver": "libcuda.so.1", "cuda": "13.1", "devices": devices, "nvidia_smi": None, "missing": None}
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any) -> int:
+            self.asked.append((name, *(value for value in arguments if isinstance(value, int))))
+            return 101 if name == self.refused else 0
+
+        return call
+
+
+ON_THE_SECOND = [
+    *(("cuInit", 0), ("cuDevicePrimaryCtxRetain", 1), ("cuCtxPushCurrent_v2",)),
+    *(("cuCtxPopCurrent_v2",), ("cuDevicePrimaryCtxRelease_v2", 1)),
+]
+"""What the driver is asked to have something done on its second GPU."""
+
+
+def test_the_current_gpu(monkeypatch: Any) -> None:
+    driver = Driver()
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
+    with nvidia.on_gpu(1):
+        assert driver.asked == ON_THE_SECOND[:3]
+    assert driver.asked == ON_THE_SECOND, "what was current before is so again, and nothing is kept"
+
+
+@pytest.mark.parametrize("refused", ["cuInit", "cuDevicePrimaryCtxRetain", "cuCtxPushCurrent_v2"])
+def test_a_gpu_that_is_refused(monkeypatch: Any, refused: str) -> None:
+    driver = Driver(refused)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
+    with pytest.raises(MissingDependency, match=r"GPU 1 .*error 101"), nvidia.on_gpu(1):
+        pytest.fail("it was refused")
+    last = "cuDevicePrimaryCtxRelease_v2" if refused == "cuCtxPushCurrent_v2" else refused
+    assert driver.asked[-1][0] == last, "what was got is given back"
 
 
 def test_tensorrt_builds_for_the_gpu_that_is_there(monkeypatch: Any) -> None:
@@ -230,6 +270,31 @@ def test_tensorrt_builds_for_the_gpu_that_is_there(monkeypatch: Any) -> None:
     assert (target["gpu"], target["version"], target["driver_cuda"]) == ("NVIDIA Example", "11.4.0", "13.1")
     with pytest.raises(InputError, match="GPU of this machine alone"):
         builders_tensorrt.target(("8.6",))
+    other = builders_tensorrt.target((), 1)
+    assert (other["gpu"], other["compute_capabilities"]) == ("NVIDIA Other", ["8.6"])
+    with pytest.raises(MissingDependency, match="no GPU 2 to build on: the driver finds 2"):
+        builders_tensorrt.target((), 2)
+
+
+def test_each_gpu_has_plans_of_its_own(request_for: PlanRequest, tmp_path: Path, monkeypatch: Any) -> None:
+    """A plan is built on the GPU that it is keyed by."""
+    driver, built = Driver(), []
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
+    monkeypatch.setattr(builders_tensorrt, "ask_driver", Driver.answer)
+    monkeypatch.setattr(builders_tensorrt, "missing", lambda: None)
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="11.4.0"))
+
+    def compile_network(vendor: Any, request: PlanRequest, *rest: Any) -> bytes:
+        assert driver.asked[-1] == ("cuCtxPushCurrent_v2",)
+        built.append(next(call[1] for call in reversed(driver.asked) if call[0] == "cuDevicePrimaryCtxRetain"))
+        return f"plan {len(built)}".encode()
+
+    monkeypatch.setattr(builders_tensorrt, "compile_network", compile_network)
+    cache = PlanCache(tmp_path)
+    plans = [build("tensorrt", replace(request_for, device=device), cache=cache) for device in (0, 1, 1, 0)]
+    assert [plan.data for plan in plans] == [b"plan 1", b"plan 2", b"plan 2", b"plan 1"]
+    assert built == [0, 1]
+    assert [plan.identity["gpu"] for plan in plans[:2]] == ["NVIDIA Example", "NVIDIA Other"]
 
 
 def test_tensorrt_that_will_not_start(request_for: PlanRequest, monkeypatch: Any) -> None:
@@ -258,6 +323,7 @@ def test_times_are_kept_from_one_build_to_the_next(request_for: PlanRequest, tmp
     vendor = pytest.importorskip("tensorrt_rtx", reason="it builds plans; pip install posert[tensorrt-rtx]")
     monkeypatch.setattr(builders_tensorrt, "ask_driver", Driver.answer)
     monkeypatch.setattr(builders_tensorrt, "missing", lambda: None)
+    monkeypatch.setattr(builders_tensorrt, "on_gpu", lambda index: contextlib.nullcontext())
     monkeypatch.setitem(sys.modules, "tensorrt", vendor)
     cache = PlanCache(tmp_path)
     assert build("tensorrt", request_for, cache=cache).identity["gpu"] == "NVIDIA Example"

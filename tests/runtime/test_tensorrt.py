@@ -21,6 +21,7 @@ pytest.importorskip("onnx", reason="the fake reads ONNX files: pip install poser
 pytest.importorskip("filelock", reason="the plan cache needs filelock: pip install posert[tensorrt-rtx]")
 
 import fake_tensorrt  # noqa: E402
+from fake_gpu import FakeDevice  # noqa: E402
 from fake_tensorrt import EngineInvalidityDiagnostics, EngineValidity, World  # noqa: E402
 
 from posert import (  # noqa: E402
@@ -332,10 +333,14 @@ class TestLoading:
         assert world.built[0].compute_capabilities == ()
 
     def test_a_device_by_number(self, world: World, backend: str, tiny_estimator_bundle: Path, monkeypatch: Any) -> None:
-        asked = []
-        monkeypatch.setattr("posert.backends.plan_needs.open_device", lambda name: asked.append(name) or world.device)
-        Engine.open(tiny_estimator_bundle, backend=backend, device="cuda:1").close()
-        assert asked == ["cuda:1"]
+        def open_device(name: str) -> Any:
+            world.device = FakeDevice(name)
+            return world.device
+
+        monkeypatch.setattr("posert.backends.plan_needs.open_device", open_device)
+        with Engine.open(tiny_estimator_bundle, backend=backend, device="cuda:1") as engine:
+            assert engine.cuda_device == "cuda:1"
+        assert [request.device for request in world.built] == [1], "the plan is built on that GPU, and for it"
 
     @pytest.mark.parametrize("trusted", [False, True])
     def test_plans_of_a_bundle_need_trust(self, world: World, carrying: Any, backend: str, trusted: bool, truth: Any) -> None:
@@ -552,8 +557,6 @@ class TestWithoutAGpu:
             Engine.open(tiny_estimator_bundle, backend=backend)
 
     def test_a_gpu_that_is_too_old(self, monkeypatch: Any) -> None:
-        from fake_gpu import FakeDevice
-
         from posert.backends import plan_needs
 
         monkeypatch.setattr(plan_needs, "device_index", lambda name: 0)
@@ -572,8 +575,6 @@ class TestWithoutAGpu:
         module = pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx-cu13", exc_type=ImportError)
         if torch.cuda.is_available():
             pytest.skip("there is a GPU")
-        from fake_gpu import FakeDevice
-
         from posert.backends.tensorrt_rtx import TensorRtRtx
         from posert.builders import build
         from posert.builders.cache import PlanCache
@@ -645,8 +646,6 @@ class TestTheFakeIsTrue:
 
     def test_the_device(self) -> None:
         """The played GPU has the real one's methods, and torch has what those call."""
-        from fake_gpu import FakeDevice
-
         from posert.backends.device import CudaDevice
 
         public = {name: function for name, function in vars(CudaDevice).items() if not name.startswith("_")}
