@@ -27,7 +27,12 @@ class Detection:
     """A detector that is ready: boxes for lists of images."""
 
     def __init__(
-        self, detector: str | os.PathLike[str] | Detector, *, backend: str | None = None, device: str | None = None
+        self,
+        detector: str | os.PathLike[str] | Detector,
+        *,
+        backend: str | None = None,
+        device: str | None = None,
+        trust_plans: bool = False,
     ) -> None:
         """Open the detector.
 
@@ -35,6 +40,7 @@ class Detection:
             detector: the name or path of a model that finds everybody, such as ``"paf-s"``, or a function.
             backend: of the model, see `posert.Engine.open`.
             device: likewise.
+            trust_plans: likewise.
 
         Raises:
             InputError: it is neither.
@@ -48,7 +54,7 @@ class Detection:
                 raise InputError(f"a detector is a function or the name of a model, got {type(detector).__name__}")
             self._function = detector
             return
-        self._estimator = Estimator(detector, backend=backend, device=device)
+        self._estimator = Estimator(detector, backend=backend, device=device, trust_plans=trust_plans)
         if not self._estimator.finds_everybody:
             self._estimator.close()
             raise InputError(f"{os.fspath(detector)!r} needs boxes itself, so it detects nobody; use a model such as 'paf-s'")

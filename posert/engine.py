@@ -367,19 +367,25 @@ def check_place(engine: Engine, images: Sequence[Any]) -> None:
 
 
 def open_for(
-    task: str, engine: str | os.PathLike[str] | Engine, backend: str | None = None, device: str | None = None
+    task: str,
+    engine: str | os.PathLike[str] | Engine,
+    backend: str | None = None,
+    device: str | None = None,
+    trust_plans: bool = False,
 ) -> tuple[Engine, bool]:
     """The engine of a pipeline, and whether it was opened here and so is the pipeline's to close.
 
     Raises:
-        InputError: the model is for another task, or an engine that is open already was given a backend or device.
+        InputError: the model is for another task, or an engine that is open already was given what `Engine.open` takes.
         PosertError: see `Engine.open`.
     """
     opened = not isinstance(engine, Engine)
     if not isinstance(engine, Engine):
-        engine = Engine.open(engine, backend=backend, device=device)
-    elif backend is not None or device is not None:
-        raise InputError("the engine is open already; give backend and device to posert.Engine.open, or a name or path here")
+        engine = Engine.open(engine, backend=backend, device=device, trust_plans=trust_plans)
+    elif backend is not None or device is not None or trust_plans:
+        raise InputError(
+            "the engine is open already; give backend, device and trust_plans to posert.Engine.open, or a name or path here"
+        )
     if engine.manifest.task != task:
         name, found = engine.manifest.name, engine.manifest.task
         if opened:

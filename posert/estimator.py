@@ -48,6 +48,7 @@ class Estimator:
         *,
         backend: str | None = None,
         device: str | None = None,
+        trust_plans: bool = False,
         flip_test: bool = False,
         scales: float | Iterable[float] = 1.0,
         rotation_test: bool = False,
@@ -61,6 +62,7 @@ class Estimator:
                 when the estimator is closed.
             backend: see `posert.Engine.open`.
             device: see `posert.Engine.open`.
+            trust_plans: see `posert.Engine.open`; of the detector, too, if it is opened here.
             flip_test: average with a second, mirrored look.
             scales: average looks at these sizes of the person, in 0.25..4 of the one that the model is made for, such as
                 ``(0.9, 1.0, 1.1)``; each costs as much time as a whole run. Of a model that finds everybody: sizes of the
@@ -80,7 +82,7 @@ class Estimator:
         self.flip_test, self.rotation_test = bool(flip_test), bool(rotation_test)
         self.scales = check_scales(scales)
         wanted = None if skeleton is None else get_skeleton(skeleton)
-        self.engine, self._owned = open_for("estimation", engine, backend, device)
+        self.engine, self._owned = open_for("estimation", engine, backend, device, trust_plans)
         self.skeleton = wanted or self.engine.manifest.skeleton
         self.finds_everybody = self.engine.manifest.paper in FIND_EVERYBODY
         self._detection: Detection | None = None
@@ -91,7 +93,7 @@ class Estimator:
                 option = next(name for name, given in chosen.items() if given)
                 raise InputError(f"{self.engine.manifest.name!r} finds everybody in whole images; leave {option} out")
             if detector is not None:
-                self._detection = Detection(detector, backend=backend, device=device)
+                self._detection = Detection(detector, backend=backend, device=device, trust_plans=trust_plans)
         except BaseException:
             self.close()
             raise

@@ -42,6 +42,7 @@ class Transfer:
         estimator: str | os.PathLike[str] | Engine | Estimator | None = None,
         backend: str | None = None,
         device: str | None = None,
+        trust_plans: bool = False,
     ) -> None:
         """Open a model.
 
@@ -52,14 +53,15 @@ class Transfer:
                 `posert.Estimator`, or what one is made from. None is ``"cpm-s"``. It is opened when first needed.
             backend: see `posert.Engine.open`; also for the estimator if it is opened here.
             device: the same.
+            trust_plans: the same.
 
         Raises:
             InputError: the model is not for transfer.
             PosertError: see `posert.Engine.open`.
         """
-        self.engine, self._owned = open_for("transfer", engine, backend, device)
+        self.engine, self._owned = open_for("transfer", engine, backend, device, trust_plans)
         self._estimator = estimator
-        self._backend, self._device = backend, device
+        self._choice: dict[str, Any] = {"backend": backend, "device": device, "trust_plans": trust_plans}
         self._own_estimator: Estimator | None = None
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -93,8 +95,7 @@ class Transfer:
         with self._lock:
             if self._own_estimator is None:
                 given = "cpm-s" if self._estimator is None else self._estimator
-                choice = (None, None) if isinstance(given, Engine) else (self._backend, self._device)
-                self._own_estimator = Estimator(given, backend=choice[0], device=choice[1])
+                self._own_estimator = Estimator(given, **({} if isinstance(given, Engine) else self._choice))
             return self._own_estimator
 
     @property

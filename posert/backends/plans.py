@@ -19,7 +19,7 @@ from posert.variants import Plan
 _LINES = 6  # of the log in a message
 _KEPT = 1000  # lines of the log, at most, between two loads
 _FRESH = "delete posert's plan cache (docs/tensorrt.md), or choose another backend"
-_REBUILD = "leave trust_plans out to have one built here, or build the bundle anew (docs/tensorrt.md)"
+_REBUILD = "leave trust_plans (--trust-plans) out to have one built here, or build the bundle anew (docs/tensorrt.md)"
 _MEMORY_WORDS = ("out of memory", "outofmemory", "insufficient_gpu_memory")
 _DRIVER_WORDS = ("driver version is insufficient", "no cuda-capable device", "cuda initialization failure")
 

@@ -134,7 +134,11 @@ def _print_plans(manifest: Manifest) -> None:
             size = megabytes(manifest.files[plan.file].bytes)
             rows.append((f"{plan.file}\n{size}", f"{plan.network}, {variant.precision}", needs, batches))
     if rows:
-        print_table("Plans, which are code: they are not loaded from a file", ("plan", "network", "needs", "batches"), rows)
+        print_table(
+            "Plans, which are code: loaded with --trust-plans (trust_plans=True) alone",
+            ("plan", "network", "needs", "batches"),
+            rows,
+        )
 
 
 def _lines(values: Mapping[str, Any]) -> str:

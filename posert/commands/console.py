@@ -21,6 +21,10 @@ MaxPixels = Annotated[float, typer.Option(metavar="PIXELS", help=_LARGER, show_d
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of text for a reader.")]
 Backend = Annotated[str | None, typer.Option(metavar="NAME", help="Runtime of the networks; by default the first that can run.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda or cuda:N; by default the first that can run.")]
+_TRUST = (
+    "Load the compiled plans in a model's file. Plans are code: do so where you built it, or trust who did. Else they are built."
+)
+TrustPlans = Annotated[bool, typer.Option("--trust-plans", help=_TRUST)]
 
 FlipTest = Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored picture: slower, a little better.")]
 RotationTest = Annotated[bool, typer.Option("--rotation-test", help="Look at turned people too: for who lies or is upside down.")]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, print_table, progress, say
+from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, TrustPlans, print_table, progress, say
 
 if TYPE_CHECKING:
     from posert.types import Image, Poses, TransferResult
@@ -29,6 +29,7 @@ def run(
     estimator: Annotated[str, typer.Option(metavar="NAME|FILE", help="An estimation model.")] = "cpm-s",
     backend: Backend = None,
     device: Device = None,
+    trust_plans: TrustPlans = False,
 ) -> None:
     """Find the joints of eight example people, and re-draw four of them in the poses of the other four.
 
@@ -53,8 +54,9 @@ def run(
     with progress() as bar:
         task = bar.add_task("loading the models", total=4)
         start = time.perf_counter()
-        finder = Estimator(estimator, backend=backend, device=device)
-        transfer = Transfer(model, estimator=finder, backend=backend, device=device)
+        where: dict[str, Any] = {"backend": backend, "device": device, "trust_plans": trust_plans}
+        finder = Estimator(estimator, **where)
+        transfer = Transfer(model, estimator=finder, **where)
         times.append(("load the models", 2, time.perf_counter() - start))
         bar.update(task, advance=1, description="finding joints")
         start = time.perf_counter()

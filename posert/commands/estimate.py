@@ -22,6 +22,7 @@ from posert.commands.console import (
     MaxPixels,
     RotationTest,
     Scales,
+    TrustPlans,
     print_json,
     progress,
     read_scales,
@@ -69,6 +70,7 @@ def run(
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     backend: Backend = None,
     device: Device = None,
+    trust_plans: TrustPlans = False,
     as_json: Json = False,
 ) -> None:
     """Find people's joints in one picture or in a folder of pictures.
@@ -105,7 +107,8 @@ def run(
         if given is not None:
             check_boxes_inside(given[number], size, path.name)
     looks: dict[str, Any] = {"flip_test": flip_test, "scales": read_scales(scales), "rotation_test": rotation_test}
-    estimator = Estimator(model, backend=backend, device=device, skeleton=skeleton, detector=detector, **looks)
+    where: dict[str, Any] = {"backend": backend, "device": device, "trust_plans": trust_plans}
+    estimator = Estimator(model, skeleton=skeleton, detector=detector, **where, **looks)
     everyone: list[tuple[ImageInfo, Poses]] = []
     with nullcontext() if job.folder is None else staged_folder(job.folder) as folder:
         for path, image, poses in _estimate(estimator, job.pictures, given, max_pixels):

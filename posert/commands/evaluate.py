@@ -18,6 +18,7 @@ from posert.commands.console import (
     MaxPixels,
     RotationTest,
     Scales,
+    TrustPlans,
     print_json,
     print_table,
     progress,
@@ -70,6 +71,7 @@ def run(
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     backend: Backend = None,
     device: Device = None,
+    trust_plans: TrustPlans = False,
     as_json: Json = False,
 ) -> None:
     """Measure a model on a labelled data set: PCK, PCKh, strict PCP, average precision, and what its scores mean.
@@ -107,7 +109,8 @@ def run(
         require("faster_coco_eval", "COCO's average precision")
     where = _boxes(boxes, dataset) if detector is None else "detector"
     looks: dict[str, Any] = {"flip_test": flip_test, "scales": read_scales(scales), "rotation_test": rotation_test}
-    with Estimator(model, backend=backend, device=device, detector=detector, **looks) as estimator:
+    opened: dict[str, Any] = {"backend": backend, "device": device, "trust_plans": trust_plans}
+    with Estimator(model, detector=detector, **opened, **looks) as estimator:
         manifest = estimator.engine.manifest
         used = "none: the model finds all people by itself" if estimator.finds_everybody else detector or boxes
         with _bar(len(dataset.files)) as advance:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, MaxPixels
+from posert.commands.console import DEFAULT_MAX_PIXELS, Backend, Device, MaxPixels, TrustPlans
 from posert.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def run(
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     backend: Backend = None,
     device: Device = None,
+    trust_plans: TrustPlans = False,
 ) -> None:
     """Re-draw a person in the pose of another: one picture, many, or a video.
 
@@ -90,7 +91,7 @@ def run(
         raise InputError(f"--limit must be at least 1, got {limit}")
     named = None if detector == "none" else detector
     looks = (model, estimator, named, grid, explain, paste, retarget, smoothing)
-    choices = Choices(*looks, limit, rate, check_poses, redo, max_pixels, backend, device)
+    choices = Choices(*looks, limit, rate, check_poses, redo, max_pixels, backend, device, trust_plans)
     _start(source, pose, output, choices)
 
 

@@ -46,6 +46,7 @@ class Choices:
     max_pixels: float = 50e6
     backend: str | None = None
     device: str | None = None
+    trust_plans: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def open_models(choices: Choices, source: Image) -> Models:
     Raises:
         PosertError: see `posert.Engine.open`.
     """
-    where: dict[str, Any] = {"backend": choices.backend, "device": choices.device}
+    where: dict[str, Any] = {"backend": choices.backend, "device": choices.device, "trust_plans": choices.trust_plans}
     finder = Estimator(choices.estimator, **where)
     needs_detector = choices.detector is not None and not finder.finds_everybody
     detector = Estimator(choices.detector, **where) if choices.detector is not None and needs_detector else None

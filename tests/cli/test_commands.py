@@ -420,3 +420,18 @@ def test_version_and_help():
         done = runner.invoke(app, [command, "--help"])
         assert done.exit_code == 0
         assert f"posert {command}" in done.stdout
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("command", ["estimate", "transfer", "demo"])
+def test_trust_in_plans_reaches_every_model(call, photos, tmp_path, monkeypatch, command, trusted):
+    asked, real = [], posert.Engine.open
+    monkeypatch.setattr(posert.Engine, "open", lambda *args, **named: asked.append(named["trust_plans"]) or real(*args, **named))
+    flag = ["--trust-plans"] if trusted else []
+    options = {
+        "estimate": [photos / "a.png", "-o", tmp_path / "a.json"],
+        "transfer": ["--source", photos / "a.png", "--pose", photos / "b.png", "-o", tmp_path / "new.png"],
+        "demo": ["-o", tmp_path / "demo"],
+    }
+    call(command, *options[command], *flag)
+    assert asked == [trusted] * (1 if command == "estimate" else 2)

@@ -232,6 +232,20 @@ def test_command_refuses(tiny_estimator_bundle: Path, coco_root: Path, options: 
     assert message in done.output
 
 
+def test_trust_in_plans_reaches_the_model(tiny_estimator_bundle: Path, coco_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("faster_coco_eval", reason="average precision: pip install posert[eval]")
+    asked: list[bool] = []
+
+    def opened(*args: Any, **named: Any) -> None:
+        asked.append(named["trust_plans"])
+        raise InputError("that is enough")
+
+    monkeypatch.setattr("posert.Engine.open", opened)
+    for flag in ((), ("--trust-plans",)):
+        run("eval", str(tiny_estimator_bundle), "--data", "coco", "--root", str(coco_root), *flag)
+    assert asked == [False, True]
+
+
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     with pytest.raises(MissingDependency, match=r"reading .mat files needs scipy: pip install \"posert\[eval\]\""):

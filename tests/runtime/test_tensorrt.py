@@ -28,8 +28,10 @@ from posert import (  # noqa: E402
     Bundle,
     BundleError,
     Engine,
+    Estimator,
     ExecutionError,
     GpuMemoryError,
+    InputError,
     MissingDependency,
     PlanError,
 )
@@ -351,6 +353,42 @@ class TestLoading:
             )
         assert len(world.built) == (not trusted)
 
+    def test_pipelines_pass_trust_on(self, world: World, carrying: Any, backend: str, tmp_path: Path) -> None:
+        path = carrying().rename(tmp_path / "good.posert")
+        with Estimator(path, backend=backend, trust_plans=True) as estimator:
+            assert "plans from the bundle" in estimator.engine.explain()
+        other = carrying(version="10.9")
+        for pipeline, named in (("estimator", {}), ("detector", {"detector": other})):
+            with pytest.raises(PlanError, match=r"built for .* 10\.9"):
+                Estimator(other if pipeline == "estimator" else path, backend=backend, trust_plans=True, **named)
+        with (
+            Engine.open(path, backend=backend) as engine,
+            pytest.raises(InputError, match="give backend, device and trust_plans to"),
+        ):
+            Estimator(engine, trust_plans=True)
+        assert len(world.built) == 1
+
+    def test_on_the_command_line(self, world: World, carrying: Any, backend: str, tmp_path: Path) -> None:
+        from typer.testing import CliRunner
+
+        from posert.cli import app
+        from posert.media.images import write_image
+
+        write_image(tmp_path / "a.png", np.zeros((256, 192, 3), np.uint8))
+
+        def estimate(path: Path, *options: str) -> Any:
+            command = ["estimate", str(tmp_path / "a.png"), "--model", str(path), "--backend", backend, "--json", *options]
+            return CliRunner().invoke(app, command)
+
+        path = carrying()
+        assert estimate(path, "--trust-plans").exit_code == 0
+        assert world.built == []
+        assert estimate(path).exit_code == 0
+        assert len(world.built) == 1
+        refused = estimate(carrying(version="10.9"), "--trust-plans")
+        assert refused.exit_code == 2
+        assert "leave trust_plans (--trust-plans) out to have one built here" in refused.stderr
+
     @pytest.mark.parametrize(
         ("change", "match"),
         [
@@ -363,7 +401,7 @@ class TestLoading:
     )
     def test_plans_for_something_else(self, world: World, carrying: Any, backend: str, change: Any, match: str) -> None:
         path = carrying(**change)
-        with pytest.raises(PlanError, match=rf"{match}.*leave trust_plans out"):
+        with pytest.raises(PlanError, match=rf"{match}.*leave trust_plans \(--trust-plans\) out"):
             Engine.open(path, backend=backend, trust_plans=True)
         Engine.open(path, backend=backend).close()
 
@@ -374,7 +412,9 @@ class TestLoading:
             Engine.open(path, backend=backend, trust_plans=True)
 
     def test_a_plan_that_is_none(self, world: World, carrying: Any, backend: str) -> None:
-        with pytest.raises(PlanError, match=r"could not load the plan of network 'estimator': .*leave trust_plans out"):
+        with pytest.raises(
+            PlanError, match=r"could not load the plan of network 'estimator': .*leave trust_plans \(--trust-plans\) out"
+        ):
             Engine.open(carrying(data=b"not a plan at all"), backend=backend, trust_plans=True)
 
     def test_a_plan_of_another_network(self, world: World, carrying: Any, backend: str, tiny_transfer_bundle: Path) -> None:
