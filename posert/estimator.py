@@ -117,7 +117,10 @@ class Estimator:
 
     @property
     def stage_ms(self) -> dict[str, float]:
-        """Milliseconds that each step of the calling thread's latest `run` took: detect, crop, network, decode."""
+        """Milliseconds that each step of the calling thread's latest `run` took: detect, crop, network, decode.
+
+        Where crop, network and decoding are one CUDA graph, they are one step, graph; decode is then the wait for the joints.
+        """
         return dict(getattr(self._local, "stage_ms", {}))
 
     def run(self, images: Images, boxes: Any = None, *, color: Color = "rgb") -> Poses:
