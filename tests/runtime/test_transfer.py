@@ -281,7 +281,7 @@ def test_engines(engine, tiny_estimator_bundle, tiny_transfer_bundle, monkeypatc
         asked = []
         monkeypatch.setattr("posert.estimator.open_for", lambda *given: asked.append(given) or open_for(*given))
         assert chosen.estimator.engine.device == "cpu"
-        assert asked == [("estimation", tiny_estimator_bundle, "onnxruntime", "cpu")]
+        assert asked == [("estimation", tiny_estimator_bundle, "onnxruntime", "cpu", False)]
         monkeypatch.undo()
     with Transfer(engine, estimator="cmp-s") as misspelt, pytest.raises(InputError, match="cmp-s"):
         misspelt.run({"source": np.zeros((1, 50, 50, 3), np.uint8), "target": np.zeros((1, 18, 3))})
