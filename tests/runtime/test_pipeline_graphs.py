@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -365,3 +367,24 @@ class TestGraphs:
         engine.close()
         with pytest.raises(ExecutionError, match="closed"):
             self.run(transfer, poses, 4)
+
+
+def test_warm_ups_see_real_inputs(device: FakeDevice) -> None:
+    """A kernel may go wrong with numbers that are none; and what is late on the caller's stream comes before the warm-ups."""
+    graphs, seen = PipelineGraphs(device), []
+
+    def work(given: Any) -> dict[str, Any]:
+        device.current().add(lambda: seen.append([given[name].flatten().tolist() for name in ("late", "numbers", "pair")]))
+        return {"late": given["late"]}
+
+    runner: Any = SimpleNamespace(dedicated=lambda work: (work, None))
+    late = device.empty((1, 2), "float32")
+    pair = [device.own(torch.full((2,), value, dtype=torch.uint8)) for value in (3, 4)]
+    with device.using(device.new_stream()):
+        for value in (5.0, 6.0):
+            device.current().add(partial(late.fill_, value))
+            found = graphs.run("work", {"late": late, "numbers": np.int64([value]), "pair": pair}, runner, work)
+        device.synchronize(device.current())
+    assert seen == [[[6, 6], [6], [3, 3, 4, 4]]] * 3, "twice to warm up, once replayed"
+    assert found is not None
+    assert found["late"].tolist() == [[6, 6]]
