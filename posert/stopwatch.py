@@ -25,3 +25,8 @@ class Stopwatch:
             yield
         finally:
             self.stage_ms[name] = self.stage_ms.get(name, 0.0) + 1e3 * (perf_counter() - start)
+
+    def add(self, other: Stopwatch) -> None:
+        """Add what another one has measured."""
+        for name, ms in other.stage_ms.items():
+            self.stage_ms[name] = self.stage_ms.get(name, 0.0) + ms

@@ -138,8 +138,12 @@ def _replayed(
         return _joints(people, given["transforms"], manifest, workspace, Stopwatch(), looks, turns)
 
     inputs = {"images": list(batch.images), "boxes": batch.boxes, "image_index": batch.image_index, "transforms": transforms}
-    with watch.step("graph"):
-        return workspace(0, batch.images[0])[0].replay(("estimation", batch.color, turns), inputs, work)
+    graph = Stopwatch()
+    with graph.step("graph"):
+        found = workspace(0, batch.images[0])[0].replay(("estimation", batch.color, turns), inputs, work)
+    if found is not None:
+        watch.add(graph)
+    return found
 
 
 def _joints(

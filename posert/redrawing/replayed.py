@@ -72,10 +72,14 @@ def replay_all(cut: Cut, poses: MakePoses, redrawing: Redrawing, manifest: Manif
         sources = people.prepare(redrawing, manifest, Stopwatch())
         return _drawn(redrawing, manifest, sources, given)
 
-    with watch.step("graph"):
+    graph = Stopwatch()
+    with graph.step("graph"):
         known = {} if cut.joints is None else {"joints": cut.joints}
         inputs = {"images": list(cut.images), "boxes": cut.boxes, **known, **poses(Stopwatch())}
-        return redrawing.session.replay(("transfer", cut.channels), inputs, work, drawn.by_name()) is not None
+        found = redrawing.session.replay(("transfer", cut.channels), inputs, work, drawn.by_name())
+    if found is not None:
+        watch.add(graph)
+    return found is not None
 
 
 def replay_drawing(
@@ -89,9 +93,13 @@ def replay_drawing(
     def work(given: Mapping[str, Any]) -> dict[str, Any]:
         return _drawn(redrawing, manifest, given, given)
 
-    with watch.step("graph"):
+    graph = Stopwatch()
+    with graph.step("graph"):
         inputs = {**sources, **poses(Stopwatch())}
-        return redrawing.session.replay("transfer of prepared sources", inputs, work, drawn.by_name()) is not None
+        found = redrawing.session.replay("transfer of prepared sources", inputs, work, drawn.by_name())
+    if found is not None:
+        watch.add(graph)
+    return found is not None
 
 
 def _drawn(redrawing: Redrawing, manifest: Manifest, sources: Sources, poses: Poses) -> dict[str, Any]:
