@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 from pathlib import Path
 from typing import Any
@@ -360,15 +361,22 @@ class Driver:
         return 0
 
 
+def install(monkeypatch, driver):
+    """Put a driver in the place of NVIDIA's; other libraries are as they are, since doctor imports what is installed."""
+    real = ctypes.CDLL
+    names = ("libcuda.so.1", "nvcuda.dll")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name, *rest, **named: driver if name in names else real(name, *rest, **named))
+
+
 def test_doctor_names_gpus(call, monkeypatch):
-    monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(2))
+    install(monkeypatch, Driver(2))
     gpu = ask_driver()
     assert gpu["cuda"] == "13.1"
     assert gpu["devices"] == [{"name": "NVIDIA Example", "compute_capability": "9.0"}] * 2
     assert "NVIDIA Example (compute capability 9.0)" in call("doctor")
-    monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(0, failure=100))
+    install(monkeypatch, Driver(0, failure=100))
     assert "error 100" in ask_driver()["missing"]
-    monkeypatch.setattr("ctypes.CDLL", lambda name: Driver(0))
+    install(monkeypatch, Driver(0))
     assert ask_driver()["missing"] == "the NVIDIA driver finds no GPU"
 
 
