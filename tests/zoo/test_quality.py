@@ -77,11 +77,11 @@ def test_pg2_s_on_market1501(data_root: Path) -> None:
         mask_ssim(result.images, target, result.mask),
         lpips.mean_distance(result.images, target),
     )
-    assert coarse[0] >= 0.32
-    assert coarse[1] >= 0.815
+    assert coarse[0] >= 0.34
+    assert coarse[1] >= 0.82
     assert final[0] >= 0.27
     assert final[1] >= 0.81
-    assert final[2] <= 0.35  # the aim is 0.28: see the card
+    assert final[2] <= 0.33  # the aim is 0.28: see the card
     assert final[2] < lpips.mean_distance(source, target)
     assert np.isfinite(final).all()
 
