@@ -37,6 +37,8 @@ class UnseenConfig:
             pixel anew, and the mask begins near the background (specs unseen_poses, 9; not in the paper).
         pull_push: what the background network adds to is the masked source with its hole filled by `fill_hole`; for residual
             networks alone.
+        hole_growth: by how many pixels the background network's hole is made larger than the person was found to be, since
+            what is left of a person's rim is drawn as a line. For networks with `pull_push`.
         repair_margin: how many pixels beyond the hole the background network changes anything; what lies farther away stays the
             source's, exactly. 0: it may change everything. For networks with `pull_push`.
         mask_gain: outside of training the mask's logits are multiplied by it. Trained to be right on average, the mask is half a
@@ -50,6 +52,7 @@ class UnseenConfig:
     background_channels: int | None = None
     residual: bool = False
     pull_push: bool = False
+    hole_growth: int = 0
     repair_margin: int = 0
     mask_gain: float = 1.0
     part_power: int = 1
@@ -60,8 +63,9 @@ class UnseenConfig:
             raise InputError(f"height and width must be multiples of {step} from {2 * step} on, got {self.height} x {self.width}")
         if self.pull_push and not self.residual:
             raise InputError("pull_push is what a residual network adds to; set residual as well")
-        if self.repair_margin < 0 or (self.repair_margin and not self.pull_push):
-            raise InputError(f"repair_margin must be at least 0, and 0 without pull_push, got {self.repair_margin}")
+        for name, value in (("hole_growth", self.hole_growth), ("repair_margin", self.repair_margin)):
+            if value < 0 or (value and not self.pull_push):
+                raise InputError(f"{name} must be at least 0, and 0 without pull_push, got {value}")
         if self.mask_gain <= 0 or self.part_power < 1:
             raise InputError(f"mask_gain must be above 0, part_power at least 1, got {self.mask_gain:g} and {self.part_power}")
         for name, value in (("channels", self.channels), ("background_channels", self.background_channels)):
@@ -207,6 +211,13 @@ def fill_hole(masked: Tensor, share: Tensor) -> Tensor:
     return masked + (1 - share) * pull_push(masked * sure / share.clamp(min=0.75), sure)
 
 
+def grow_hole(masked: Tensor, pixels: int) -> Tensor:
+    """A masked picture and its mask, (N, 4, H, W), whose hole reaches so many rows and columns farther."""
+    picture, share = masked[:, :3], masked[:, 3:]
+    less = 1 - _around(1 - share, pixels)
+    return torch.cat([picture * less / share.clamp(min=1e-3), less], 1)
+
+
 def _surely_background(share: Tensor) -> Tensor:
     """How sure a background share (N, 1, H, W) is: 0 up to 3/4, from there linearly to 1."""
     return (4 * share - 3).clamp(min=0)
@@ -226,7 +237,8 @@ class BackgroundSynthesis(nn.Module):
         channels = config.background_channels or config.channels
         self.unet = _unet(4, channels, channels)
         self.head = glorot_conv(self.unet.outputs, 3)
-        self.residual, self.pull_push, self.repair_margin = config.residual, config.pull_push, config.repair_margin
+        self.residual, self.pull_push = config.residual, config.pull_push
+        self.hole_growth, self.repair_margin = config.hole_growth, config.repair_margin
 
     def forward(self, masked: Tensor, pose: Tensor) -> Tensor:
         """The background.
@@ -238,6 +250,8 @@ class BackgroundSynthesis(nn.Module):
         Returns:
             (N, 3, H, W): in [-1, 1]; of a residual network, nominally.
         """
+        if self.hole_growth:
+            masked = grow_hole(masked, self.hole_growth)
         made = self.head(self.unet(masked, pose))
         picture, share = masked[:, :3], masked[:, 3:]
         if not self.residual:

@@ -16,6 +16,7 @@ from posert.models.unseen import (  # noqa: E402
     Unseen,
     UnseenConfig,
     fill_hole,
+    grow_hole,
     pull_push,
     upsample,
     upsample_in_training,
@@ -151,6 +152,17 @@ def test_a_background_network_of_zeros_shows_the_filled_hole() -> None:
         UnseenConfig(**SMALL, pull_push=True)
 
 
+def test_a_grown_hole_takes_the_rim() -> None:
+    picture, share = torch.rand(1, 3, 9, 12), torch.ones(1, 1, 9, 12)
+    share[..., 4, 5], share[..., 4, 6] = 0.25, 0
+    grown = grow_hole(torch.cat([picture * share, share], 1), 1)
+    wanted = torch.ones(9, 12)
+    wanted[3:6, 4:8] = 0.25
+    wanted[3:6, 5:8] = 0  # the lowest share within a pixel
+    np.testing.assert_allclose(grown[0, 3], wanted)
+    np.testing.assert_allclose(grown[0, :3], (picture[0] * wanted).where(share[0] > 0, 0), atol=1e-6)
+
+
 def test_a_background_network_changes_nothing_far_from_the_hole() -> None:
     """Exactly nothing, and within the margin something."""
     model = Unseen(UnseenConfig(**SMALL, residual=True, pull_push=True, repair_margin=5))
@@ -184,7 +196,7 @@ def test_what_is_unsure_is_decided_outside_of_training() -> None:
     "sizes",
     [
         *({"height": 100}, {"width": 32}, {"channels": 3}, {"channels": 0}, {"background_channels": 5}),
-        *({"mask_gain": 0.0}, {"part_power": 0}, {"repair_margin": 8}),
+        *({"mask_gain": 0.0}, {"part_power": 0}, {"repair_margin": 8}, {"hole_growth": 1}),
         {"repair_margin": -1, "residual": True, "pull_push": True},
     ],
     ids=str,

@@ -32,7 +32,7 @@ LEAST_PCK = {
 """PCK@0.2 that each estimator of one person has to reach."""
 
 
-LEAST_GAIN = {"fashion": (0.6, 0.06), "action": (0.7, 0.03), "clips": (1.0, 0.01)}
+LEAST_GAIN = {"fashion": (0.55, 0.06), "action": (0.6, 0.03), "clips": (0.98, 0.01)}
 """What share of the unchanged source's LPIPS Unseen Poses may have, and by how much its SSIM has to be above."""
 
 
