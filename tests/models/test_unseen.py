@@ -9,15 +9,13 @@ torch = pytest.importorskip("torch", reason="the networks are torch modules; pip
 
 from posert import ops  # noqa: E402
 from posert.errors import InputError  # noqa: E402
+from posert.models.holes import fill_hole, grow_hole, pull_push  # noqa: E402
 from posert.models.unseen import (  # noqa: E402
     Discriminator,
     SourceSegmentation,
     UNetBaseline,
     Unseen,
     UnseenConfig,
-    fill_hole,
-    grow_hole,
-    pull_push,
     upsample,
     upsample_in_training,
     warp,
