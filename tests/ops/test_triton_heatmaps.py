@@ -25,7 +25,8 @@ def device(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize("quantum", [0.001, 0.25, 0.5])
 def test_upsampled_peaks_are_exact_on_noise(stride: int, quantum: float):
     """Ties and near ties fall alike, because the same taps are summed in the same order in float64."""
-    maps = (np.round(RNG.uniform(-0.5, 1, (2, 2, 5, 6)) / quantum) * quantum).astype(np.float32)
+    shape = (2, 2, 5, 6) if stride < 33 else (1, 2, 3, 4)  # the interpreter takes a minute for what a GPU does at once
+    maps = (np.round(RNG.uniform(-0.5, 1, shape) / quantum) * quantum).astype(np.float32)
     triton = ops.decode_heatmaps(maps, "upsampled", stride=stride, backend="triton")
     np.testing.assert_array_equal(triton, ops.decode_heatmaps(maps, "upsampled", stride=stride, backend="reference"))
 
