@@ -14,7 +14,6 @@ from posert.errors import MissingDependency
 RTX_CAPABILITIES = ("7.5", "8.0", "8.6", "8.9", "12.0", "12.1")
 """Compute capabilities that TensorRT-RTX 1.7 names as targets."""
 
-
 _DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 
 
@@ -55,15 +54,14 @@ def ask_driver() -> dict[str, Any]:
         ``driver``, the library, ``cuda``, the newest CUDA version that it runs, ``devices``, each with ``name`` and
         ``compute_capability``, ``nvidia_smi``, the tool's path, and ``missing``: why there is no GPU, or None.
     """
-    library = _DRIVER
     tool = shutil.which("nvidia-smi")
     answer: dict[str, Any] = {"driver": None, "cuda": None, "devices": [], "nvidia_smi": tool}
     try:
-        driver = ctypes.CDLL(library)
+        driver = ctypes.CDLL(_DRIVER)
     except OSError:
-        answer["missing"] = f"no NVIDIA driver: {library} cannot be loaded"
+        answer["missing"] = f"no NVIDIA driver: {_DRIVER} cannot be loaded"
         return answer
-    answer["driver"] = library
+    answer["driver"] = _DRIVER
     version, count = ctypes.c_int(), ctypes.c_int()
     failed = driver.cuInit(0) or driver.cuDriverGetVersion(ctypes.byref(version)) or driver.cuDeviceGetCount(ctypes.byref(count))
     if failed:
