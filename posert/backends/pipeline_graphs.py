@@ -40,6 +40,15 @@ def graphs_wanted() -> bool:
     return os.environ.get(GRAPHS, "1") != "0"
 
 
+def warn_without_graphs(instead: str, missing: str, reason: PosertError) -> None:
+    """Say that something is slower from now on, because CUDA graphs of it cannot be captured, and why."""
+    warnings.warn(
+        f"{instead}, which is slower, because {missing} can be captured: {reason}; {GRAPHS}=0 asks for that without a warning",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
 class PipelineGraph:
     """Captured work, and the memory that it reads and writes. Whoever has taken it may use it, nobody else.
 
@@ -223,12 +232,7 @@ class PipelineGraphs(Idle[PipelineGraph]):
         with self._lock:
             first, self.enabled = self.enabled, False
         if first:
-            warnings.warn(
-                f"pipelines are launched step by step, which is slower, because no CUDA graph of a whole one can be captured: "
-                f"{reason}; {GRAPHS}=0 asks for that without a warning",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_without_graphs("pipelines are launched step by step", "no CUDA graph of a whole one", reason)
 
 
 def described(inputs: Mapping[str, Any]) -> tuple[tuple[str, tuple[int, ...], str], ...]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from posert.backends import Array, LoadRequest
 from posert.backends.device import CudaDevice
-from posert.backends.pipeline_graphs import GRAPHS, PipelineGraphs, Work, graphs_wanted
+from posert.backends.pipeline_graphs import PipelineGraphs, Work, graphs_wanted, warn_without_graphs
 from posert.backends.plan_contexts import ContextPool, OwnContexts
 from posert.backends.plan_graphs import GraphPool, NetworkGraph, empty_like, workspace
 from posert.backends.plans import LoadedPlan, Vendor, load_plan
@@ -74,12 +73,7 @@ class PlanProgram:
         with self._lock:
             first, self.graphs = self.graphs, False
         if first:
-            warnings.warn(
-                f"networks are launched kernel by kernel, which is slower, because no CUDA graph can be captured: {reason}; "
-                f"{GRAPHS}=0 asks for that without a warning",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            warn_without_graphs("networks are launched kernel by kernel", "no CUDA graph", reason)
 
     def close(self) -> None:
         """Give the plans back, once the device is done with them; keep on disk what makes the next start faster."""

@@ -35,7 +35,7 @@ from posert import (  # noqa: E402
     MissingDependency,
     PlanError,
 )
-from posert.backends import plan_program, plans  # noqa: E402
+from posert.backends import pipeline_graphs, plans  # noqa: E402
 from posert.builders import PlanRequest  # noqa: E402
 
 BACKENDS = ("tensorrt", "tensorrt_rtx")
@@ -64,7 +64,7 @@ def engine(world: World, backend: str, tiny_estimator_bundle: Path) -> Iterator[
 
 @pytest.fixture
 def plain(monkeypatch: Any) -> None:
-    monkeypatch.setenv(plan_program.GRAPHS, "0")
+    monkeypatch.setenv(pipeline_graphs.GRAPHS, "0")
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:
@@ -183,7 +183,7 @@ class TestGraphs:
         given = np.random.default_rng(0).normal(size=(3, 21, 128, 64)).astype(np.float32)
         results = []
         for graphs in ("1", "0"):
-            monkeypatch.setenv(plan_program.GRAPHS, graphs)
+            monkeypatch.setenv(pipeline_graphs.GRAPHS, graphs)
             with Engine.open(tiny_transfer_bundle, backend=backend) as engine:
                 results.append(engine.session().run("generator", {"input": given}))
         assert len(world.device.graphs) == 1
